@@ -1,0 +1,1 @@
+"""Kafka topics in, contact identities and resume tokens out."""

@@ -1,0 +1,231 @@
+"""The only place that wires: settings in, running processes out."""
+
+import asyncio
+import logging
+import signal
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import CollectorRegistry
+
+from airy_identify.core.values import ConversationId
+from airy_identify.intake.channel_reader import ChannelReader
+from airy_identify.intake.channels import ChannelDirectory
+from airy_identify.intake.identify import IntakePolicy, Stamp
+from airy_identify.kafka import KafkaClients
+from airy_identify.ops.topics import check_topics, read_topics
+from airy_identify.settings import Settings
+from airy_identify.stream.agents.conversation import ConversationAgent
+from airy_identify.stream.agents.identity import IdentityAgent
+from airy_identify.stream.agents.intake import IntakeAgent
+from airy_identify.stream.agents.messages import MessagesAgent
+from airy_identify.stream.agents.replies import DeadLetters
+from airy_identify.stream.app import AgentSpec
+from airy_identify.stream.shard import ShardSettings, ShardSpec
+from airy_identify.stream.watchdog import WatchdogLimits
+from airy_identify.stream.worker import TopicsNotReadyError, Worker, WorkerParts
+from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, set_up_logging
+from airy_identify.topics import (
+    CONVERSATION,
+    DELETE_RETENTION_MS,
+    IDENTITY,
+    INTAKE,
+    MESSAGES,
+    TopicDeclaration,
+    declare,
+    declare_airy,
+)
+from airy_identify.web.app import make_app
+from airy_identify.web.auth import SystemToken
+from airy_identify.web.bodies import BodyLimits
+from airy_identify.web.identify import IdentifyDoor
+from airy_identify.web.replies import AskLimits, KafkaAsker
+from airy_identify.web.server import serving
+from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.resume_token import ResumeTokenSigner
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_FAILED = 0, 1
+GRACE_S = 10.0
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until it is told to stop; return its exit code."""
+    set_up_logging(level=settings.log_level, log_format=settings.log_format, process="worker")
+    return asyncio.run(_worker(settings))
+
+
+def run_web(settings: Settings) -> int:
+    """Run a bridge until it is told to stop; return its exit code."""
+    set_up_logging(level=settings.log_level, log_format=settings.log_format, process="bridge")
+    return asyncio.run(_bridge(settings))
+
+
+def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[TopicDeclaration, ...]:
+    """Return the service's own topics as these settings want them."""
+    return declare(
+        settings.topic_names,
+        partitions=settings.partitions,
+        messages_partitions=messages_partitions,
+        production=settings.production,
+    )
+
+
+async def _worker(settings: Settings) -> int:
+    registry = CollectorRegistry()
+    worker = Worker(_worker_parts(settings, WorkerMetrics(registry)))
+    app = make_health_app(problems=worker.problems, registry=registry)
+    async with serving(app, host=settings.worker_host, port=settings.worker_port, grace_s=1.0) as (host, port):
+        logger.info("worker health and metrics at http://%s:%d", host, port)
+        _on_termination(worker.stop)
+        try:
+            await worker.run()
+        except TopicsNotReadyError as error:
+            logger.critical("the topics are not as they have to be; `airy-identify topics check` says more:\n%s", error)
+            return EXIT_FAILED
+    logger.info("worker stopped")
+    return EXIT_OK
+
+
+def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
+    names = settings.topic_names
+    clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
+    directory = ChannelDirectory()
+    partition_counts: dict[str, int] = {}
+    dead_letters = DeadLetters(topic=names.dead_letters, partitions=settings.partitions, metrics=metrics)
+    policy = IntakePolicy(
+        default_region=settings.default_region,
+        channel_tenants=settings.channel_tenants,
+        allowed_tenants=settings.requests_tenants,
+        allowed_channels=settings.requests_channels,
+    )
+    intake = IntakeAgent(
+        names=names,
+        channels=directory,
+        policy=policy,
+        reply_topics=settings.allowed_reply_topics,
+        dead_letters=dead_letters,
+        partitions=partition_counts,
+        stamp=lambda: Stamp(accepted_at_ms=_clock_ms(), new_id=ConversationId(_new_uuid())),
+    )
+    messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms)
+    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
+    signer = ResumeTokenSigner(settings.jwt_secret_bytes)
+    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer)
+    return WorkerParts(
+        clients=clients,
+        channels=ChannelReader(clients, names.airy_channels, directory),
+        agents=(
+            AgentSpec(name=INTAKE, log=names.requests, process=intake.process),
+            AgentSpec(name=MESSAGES, log=names.airy_messages, process=messages.process),
+            AgentSpec(name=IDENTITY, log=names.identity_commands, process=identity.process),
+            AgentSpec(name=CONVERSATION, log=names.conversation_commands, process=conversation.process),
+        ),
+        shards=(
+            ShardSpec(agent=INTAKE, log=names.requests, changelog=names.changelog(INTAKE), needs_whole_log=False),
+            ShardSpec(
+                agent=MESSAGES,
+                log=names.airy_messages,
+                changelog=names.changelog(MESSAGES),
+                needs_whole_log=False,
+                compacted=True,
+            ),
+            ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
+            ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
+        ),
+        shard_settings=ShardSettings(
+            app_id=names.app_id,
+            data_dir=settings.data_dir,
+            session_timeout_s=settings.session_timeout_ms / 1000,
+            store_max_age_ms=DELETE_RETENTION_MS // 2,
+            partition_counts=partition_counts,
+        ),
+        limits=WatchdogLimits(),
+        metrics=metrics,
+        check=_topic_check(settings, partition_counts),
+    )
+
+
+def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callable[[], Awaitable[list[str]]]:
+    """Return what checks the topics before a worker begins, and learns how many partitions each has."""
+
+    async def check() -> list[str]:
+        names = settings.topic_names
+        servers = settings.kafka_bootstrap_servers
+        replies = sorted(settings.allowed_reply_topics)
+        airy = [topic.name for topic in declare_airy(names) if topic.name in {names.airy_messages, names.airy_channels}]
+        found = await read_topics(servers, [*airy, *replies])
+        missing = [f"{name}: is missing; it is Airy's" for name in airy if name not in found]
+        missing += [
+            f"{name}: is missing; the settings allow it as a reply topic" for name in replies if name not in found
+        ]
+        if missing:
+            return missing
+        declarations = topic_declarations(settings, found[names.airy_messages].partitions)
+        problems = await check_topics(servers, declarations, replication_factor=settings.replication_factor)
+        partition_counts.update({name: state.partitions for name, state in found.items()})
+        partition_counts.update({topic.name: topic.partitions for topic in declarations})
+        return [str(problem) for problem in problems]
+
+    return check
+
+
+async def _bridge(settings: Settings) -> int:
+    if settings.system_token is None:
+        raise LookupError("the bridge does not start without a system token")
+    names = settings.topic_names
+    registry = CollectorRegistry()
+    metrics = BridgeMetrics(registry)
+    clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
+    channels = ChannelReader(clients, names.airy_channels, ChannelDirectory())
+    limits = AskLimits(pending_max=settings.pending_requests_max, answer_timeout_s=settings.request_timeout_ms / 1000)
+    asker = KafkaAsker(clients, names, limits=limits)
+    metrics.watch_pending(lambda: asker.pending)
+    app = make_app(
+        identify=IdentifyDoor(
+            asker=asker,
+            channels=channels.directory,
+            channels_ready=lambda: channels.ready,
+            policy=IntakePolicy(default_region=settings.default_region, channel_tenants=settings.channel_tenants),
+            limits=BodyLimits(),
+            clock_ms=_clock_ms,
+            new_uuid=_new_uuid,
+        ),
+        system_token=SystemToken(settings.system_token.get_secret_value()),
+        problems=asker.problems,
+        registry=registry,
+        metrics=metrics,
+    )
+    stopping = asyncio.Event()
+    _on_termination(stopping.set)
+    reading = asyncio.create_task(channels.run(), name="channel reader")
+    asker.start()
+    async with serving(app, host=settings.http_host, port=settings.http_port, grace_s=GRACE_S) as (host, port):
+        logger.info("bridge at http://%s:%d", host, port)
+        done, _ = await asyncio.wait(
+            {reading, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+    await asker.stop()
+    if reading in done:
+        logger.critical("the channel reader ended: %r", reading.exception())
+        return EXIT_FAILED
+    reading.cancel()
+    await asyncio.wait({reading})
+    logger.info("bridge stopped")
+    return EXIT_OK
+
+
+def _on_termination(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+
+def _clock_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _new_uuid() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,177 @@
+"""The values the rules speak about: contacts, identifiers, conversations, messages and the keys of their rows.
+
+All values are frozen; a step returns new ones. Times are milliseconds since the epoch, UTC. It must not know how a
+value is written as bytes (that is `wire`) nor how a given identifier was normalised (that is `intake`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType, TypeAlias
+
+TenantId = NewType("TenantId", str)
+ContactId = NewType("ContactId", str)
+ConversationId = NewType("ConversationId", str)
+ChannelId = NewType("ChannelId", str)
+MessageId = NewType("MessageId", str)
+RequestId = NewType("RequestId", str)
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+
+EXTERNAL_ID = "external_id"
+EMAIL = "email"
+PHONE_NUMBER = "phone_number"
+BUILT_IN_KINDS = (EXTERNAL_ID, EMAIL, PHONE_NUMBER)
+"""The built-in identifier kinds in rank order; custom kinds follow, alphabetically."""
+
+
+class Level(StrEnum):
+    """How much is known of a contact: hard has an external id, known a verified e-mail or phone now or ever."""
+
+    ANONYMOUS = "anonymous"
+    KNOWN = "known"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
+    """An e-mail address in canonical form, and whether the caller vouched for it."""
+
+    value: str
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneNumber:
+    """A phone number: `value` is E.164 as given (it is answered), `key` the canonical form (it matches)."""
+
+    value: str
+    key: str
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomIdentifiers:
+    """The values of one custom kind, oldest first, at most five on a contact."""
+
+    kind: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identifier:
+    """One indexed key of a contact: its kind and the value that matches (a phone's canonical key)."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactConversation:
+    """A conversation as its contact knows it; what was said in it is in the table `conversation`."""
+
+    id: ConversationId
+    channel_id: ChannelId
+    source: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A person as known to one tenant.
+
+    `known` is the level mark: the contact has, or ever had, a verified e-mail, a verified phone or an external id.
+    `former_external_ids` are those taken in by merges. `identifiers` are in alphabetical order of kind and hold no
+    empty kind. `aliases` are other ids that resolve to this contact. `merge_count` numbers its journal.
+    """
+
+    id: ContactId
+    created_at_ms: int
+    updated_at_ms: int
+    known: bool = False
+    external_id: str | None = None
+    former_external_ids: tuple[str, ...] = ()
+    email: Email | None = None
+    phone_number: PhoneNumber | None = None
+    identifiers: tuple[CustomIdentifiers, ...] = ()
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    conversations: tuple[ContactConversation, ...] = ()
+    aliases: tuple[ContactId, ...] = ()
+    merge_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The contact that an identifier, an alias or a conversation belongs to: always a live one, in one hop."""
+
+    contact_id: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactKey:
+    """Key of a `Contact` row."""
+
+    tenant: TenantId
+    contact_id: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifierKey:
+    """Key of the `Owner` row of an identifier."""
+
+    tenant: TenantId
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasKey:
+    """Key of the `Owner` row of a former or derived contact id."""
+
+    tenant: TenantId
+    contact_id: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationOwnerKey:
+    """Key of the `Owner` row of a conversation."""
+
+    tenant: TenantId
+    conversation_id: ConversationId
+
+
+IdentityKey = ContactKey | IdentifierKey | AliasKey | ConversationOwnerKey
+IdentityRow = Contact | Owner
+IdentityWrite = tuple[IdentityKey, IdentityRow | None]
+"""A changed row of the table `contact-identity`; `None` deletes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of a conversation, as Airy's topic `messages` has it.
+
+    `content` is the text as Airy stores it: JSON or plain text; null when it was too long to be kept (see
+    `conversation.shorten`). `updated_at_ms` is null for a new message.
+    """
+
+    id: MessageId
+    conversation_id: ConversationId
+    channel_id: ChannelId
+    source: str
+    sender_id: str
+    is_from_contact: bool
+    delivery_state: str
+    content: str | None
+    sent_at_ms: int
+    updated_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """A row of the table `conversation`, keyed by conversation id. `created_at_ms` is null until it is known."""
+
+    id: ConversationId
+    channel_id: ChannelId
+    source: str
+    created_at_ms: int | None = None
+    last_message: Message | None = None

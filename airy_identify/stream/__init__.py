@@ -1,0 +1,1 @@
+"""The stream processor: Faust app, shards, batch transactions, tables and agents."""

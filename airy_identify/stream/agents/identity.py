@@ -1,0 +1,82 @@
+"""The agent of `identity-commands`: applies commands in log order to the table `contact-identity`.
+
+One tenant is one partition, so one writer: two requests for one person are never decided side by side.
+"""
+
+from dataclasses import dataclass
+
+from aiokafka.structs import ConsumerRecord
+
+from airy_identify.core.conversation import limit_stops
+from airy_identify.core.identify import Decision, identify
+from airy_identify.core.reasons import Rejected
+from airy_identify.core.values import (
+    AliasKey,
+    Contact,
+    ContactKey,
+    ConversationId,
+    ConversationOwnerKey,
+    IdentifierKey,
+    IdentityKey,
+    IdentityRow,
+    Owner,
+)
+from airy_identify.kafka import partition_for
+from airy_identify.stream.agents.replies import send_error
+from airy_identify.stream.batch import Batch
+from airy_identify.topics import TopicNames
+from airy_identify.wire.commands import decode_command
+from airy_identify.wire.conversation_commands import encode_conversation_command
+from airy_identify.wire.rows import decode_identity_row, encode_identity_key, encode_identity_row
+
+STOPS_MAX = 8
+
+
+class BatchIdentityTable:
+    """The table `contact-identity` as the rules read it: through the batch's own writes."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def contact(self, key: ContactKey) -> Contact | None:
+        """Return the contact with this id, not looking through aliases."""
+        row = self._row(key)
+        assert row is None or isinstance(row, Contact)  # noqa: S101 - the key says which kind of row it is
+        return row
+
+    def owner(self, key: IdentifierKey | AliasKey | ConversationOwnerKey) -> Owner | None:
+        """Return whose this identifier, alias or conversation is."""
+        row = self._row(key)
+        assert row is None or isinstance(row, Owner)  # noqa: S101 - the key says which kind of row it is
+        return row
+
+    def _row(self, key: IdentityKey) -> IdentityRow | None:
+        row = self._batch.get(encode_identity_key(key))
+        return None if row is None else decode_identity_row(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityAgent:
+    """Processes commands. `conversation_partitions` is the number of partitions of `conversation-commands`."""
+
+    names: TopicNames
+    conversation_partitions: int
+
+    def process(self, record: ConsumerRecord, batch: Batch) -> None:
+        """Decide, write the rows that changed, and send the slip to its first stop, or the refusal to the caller."""
+        command = decode_command(record.value)
+        decided = identify(command, BatchIdentityTable(batch))
+        if isinstance(decided, Rejected):
+            send_error(batch, command.reply_to, command.request_id, decided)
+            return
+        self._apply(decided, batch)
+
+    def _apply(self, decision: Decision, batch: Batch) -> None:
+        for key, row in decision.writes:
+            batch.put(encode_identity_key(key), None if row is None else encode_identity_row(row))
+        slip = limit_stops(decision.slip, self._partition_of, STOPS_MAX)
+        first = slip.pending[0].id if slip.pending else slip.request_id
+        batch.send(self.names.conversation_commands, first.encode(), encode_conversation_command(slip))
+
+    def _partition_of(self, conversation_id: ConversationId) -> int:
+        return partition_for(conversation_id.encode(), self.conversation_partitions)

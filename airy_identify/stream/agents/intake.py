@@ -1,0 +1,68 @@
+"""The agent of `identify-requests`: one request becomes one command, one refusal or one dead letter.
+
+It must not decide about identity. What must not be decided later is stamped here: the time, a random id.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiokafka.structs import ConsumerRecord
+
+from airy_identify.core.reasons import Reason, Rejected
+from airy_identify.core.values import RequestId
+from airy_identify.intake.channels import Channels
+from airy_identify.intake.identify import IntakePolicy, Stamp, accept
+from airy_identify.intake.requests import parse_json, request_id_of
+from airy_identify.stream.agents.replies import DeadLetters, send_error
+from airy_identify.stream.batch import Batch
+from airy_identify.topics import TopicNames
+from airy_identify.wire.commands import encode_command
+from airy_identify.wire.headers import read_reply
+
+_NO_VALUE = Rejected(reason=Reason.MALFORMED_JSON, message="the record has no value; send a JSON object")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeAgent:
+    """Processes requests. `partitions` are the numbers of partitions of the topics that answers may go to."""
+
+    names: TopicNames
+    channels: Channels
+    policy: IntakePolicy
+    reply_topics: frozenset[str]
+    dead_letters: DeadLetters
+    partitions: Mapping[str, int]
+    stamp: Callable[[], Stamp]
+
+    def process(self, record: ConsumerRecord, batch: Batch) -> None:
+        """Append the command to the log, or refuse the request."""
+        origin = RequestId(f"{record.topic}-{record.partition}-{record.offset}")
+        stamp = self.stamp()
+        headers = read_reply(
+            record.headers,
+            default_topic=self.names.responses,
+            allowed_topics=self.reply_topics,
+            partition_counts=self.partitions,
+        )
+        if isinstance(headers, Rejected):
+            self.dead_letters.send(batch, record, headers, stamp.accepted_at_ms)
+            return
+        fields = _NO_VALUE if record.value is None else parse_json(record.value)
+        if isinstance(fields, Rejected):
+            self.dead_letters.send(batch, record, fields, stamp.accepted_at_ms)
+            if headers.correlation_id is not None:  # somebody waits
+                send_error(batch, headers.reply_to(origin), origin, fields)
+            return
+        given_id = request_id_of(fields)
+        request_id = origin if given_id is None or isinstance(given_id, Rejected) else RequestId(given_id)
+        reply_to = headers.reply_to(request_id)
+        if isinstance(given_id, Rejected):
+            send_error(batch, reply_to, request_id, given_id)
+            return
+        command = accept(
+            fields, request_id=request_id, stamp=stamp, reply_to=reply_to, channels=self.channels, policy=self.policy
+        )
+        if isinstance(command, Rejected):
+            send_error(batch, reply_to, request_id, command)
+        else:
+            batch.send(self.names.identity_commands, command.tenant.encode(), encode_command(command))

@@ -1,0 +1,37 @@
+"""The agent of Airy's topic `messages`: re-keys each message by its conversation. It must not look into state."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiokafka.structs import ConsumerRecord
+
+from airy_identify.core.reasons import Reason, Rejected
+from airy_identify.stream.agents.replies import DeadLetters
+from airy_identify.stream.batch import Batch
+from airy_identify.topics import TopicNames
+from airy_identify.wire.airy import decode_message
+from airy_identify.wire.conversation_commands import encode_conversation_command
+from airy_identify.wire.errors import UndecodableError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesAgent:
+    """Processes Airy's messages."""
+
+    names: TopicNames
+    dead_letters: DeadLetters
+    now_ms: Callable[[], int]
+
+    def process(self, record: ConsumerRecord, batch: Batch) -> None:
+        """Send the message to its conversation; a tombstone names none and is passed over."""
+        if record.value is None:
+            return
+        try:
+            message = decode_message(record.value)
+        except UndecodableError as error:
+            rejected = Rejected(reason=Reason.INVALID_FIELD, message=f"not a message of Airy: {error}")
+            self.dead_letters.send(batch, record, rejected, self.now_ms())
+            return
+        batch.send(
+            self.names.conversation_commands, message.conversation_id.encode(), encode_conversation_command(message)
+        )

@@ -1,0 +1,34 @@
+"""What the broker knows of our group: which partitions nobody has."""
+
+from collections.abc import Iterable
+
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import for_code
+
+from airy_identify.kafka import KafkaClients, close_client
+
+
+async def unassigned_partitions(clients: KafkaClients, group_id: str, topics: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the partitions of these topics that exist and that no member of the group has.
+
+    While the group is not stable nobody has any, and nothing is returned. Faust's assignor takes the number of
+    partitions from one member's metadata unchecked, so this asks the cluster. Raises `KafkaError`.
+    """
+    admin = clients.admin()
+    try:
+        await admin.start()
+        (response,) = await admin.describe_consumer_groups([group_id])
+        ((error_code, _, state, _, _, members, *_),) = response.groups
+        if error_code:
+            raise for_code(error_code)(f"describing group {group_id}")
+        if state != "Stable":
+            return []
+        described = await admin.describe_topics(list(topics))
+    finally:
+        await close_client(admin)
+    assigned: set[tuple[str, int]] = set()
+    for _, _, _, _, assignment, *_ in members:
+        for topic, partitions in ConsumerProtocolMemberAssignment.decode(assignment).assignment:
+            assigned.update((topic, partition) for partition in partitions)
+    existing = {(topic["topic"], part["partition"]) for topic in described for part in topic["partitions"]}
+    return sorted(existing - assigned)

@@ -1,0 +1,19 @@
+"""What shards count. `telemetry.WorkerMetrics` has it as Prometheus metrics."""
+
+from typing import Protocol
+
+
+class ShardMetrics(Protocol):
+    """Told by shards what happens to them."""
+
+    def shard_entered(self, agent: str, partition: int, state: str) -> None:
+        """Note the state that a shard is in now."""
+
+    def shard_reopened(self, agent: str, cause: str) -> None:
+        """Count a shard that has to open again: `fenced`, or the name of an error."""
+
+    def rows_restored(self, agent: str, rows: int) -> None:
+        """Count rows read from a changelog."""
+
+    def batch_committed(self, agent: str, records: int, seconds: float) -> None:
+        """Count a batch, and the time that its transaction took."""

@@ -1,0 +1,173 @@
+"""The life of a worker: from waiting for Kafka to the last batch. Every task is supervised; nothing dies quietly."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import faust
+
+from airy_identify.kafka import KafkaClients, quieten_lost_futures, wait_for_broker
+from airy_identify.stream.app import AgentSpec, make_app
+from airy_identify.stream.batch import Delivery
+from airy_identify.stream.metrics import ShardMetrics
+from airy_identify.stream.shard import ShardEnvironment, ShardSettings, ShardSpec
+from airy_identify.stream.shards import ShardSet
+from airy_identify.stream.store import StoreMemory
+from airy_identify.stream.watchdog import Watchdog, WatchdogLimits
+
+logger = logging.getLogger(__name__)
+
+FATAL_EXIT_CODE = 1
+
+
+def end_process(reason: str) -> None:
+    """End the process at once: whatever was under way is decided by the fence and the progress row."""
+    logger.critical("ending the process: %s", reason)
+    logging.shutdown()
+    os._exit(FATAL_EXIT_CODE)
+
+
+class FollowedChannels(Protocol):
+    """Airy's channels, read before the first batch and followed from then on: `intake.channel_reader`."""
+
+    async def wait_until_ready(self) -> None:
+        """Return once the directory is complete."""
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerParts:
+    """What a worker is made of. `check` returns why the topics are not as they have to be."""
+
+    clients: KafkaClients
+    channels: FollowedChannels
+    agents: tuple[AgentSpec, ...]
+    shards: tuple[ShardSpec, ...]
+    shard_settings: ShardSettings
+    limits: WatchdogLimits
+    metrics: ShardMetrics
+    check: Callable[[], Awaitable[list[str]]]
+
+
+class TopicsNotReadyError(Exception):
+    """The topics are missing or wrong.
+
+    Operator action: `airy-identify topics check` names them all, `airy-identify topics create` makes missing ones.
+    """
+
+
+class Worker:
+    """Runs until `stop` is called. `problems` says why it is not ready."""
+
+    def __init__(self, parts: WorkerParts, fatal: Callable[[str], None] = end_process) -> None:
+        self._parts = parts
+        self._fatal = fatal
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._shards: ShardSet | None = None
+        self._phase = "waiting for Kafka"
+
+    def stop(self) -> None:
+        """Ask for the end, after the batches at hand."""
+        self._stopping.set()
+
+    def problems(self) -> list[str]:
+        """Say why this worker is not ready; empty when it is."""
+        if self._shards is None or not self._shards.assigned_once:
+            return [self._phase]
+        return self._shards.problems()
+
+    async def run(self) -> None:
+        """Live. Raises `TopicsNotReadyError`."""
+        quieten_lost_futures(asyncio.get_running_loop())
+        try:
+            if await self._unless_stopped(self._prepare()):
+                await self._work()
+        finally:
+            self._stopping.set()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _prepare(self) -> None:
+        await wait_for_broker(self._parts.clients)
+        self._phase = "checking topics"
+        if problems := await self._parts.check():
+            raise TopicsNotReadyError("\n".join(problems))
+        self._phase = "reading channels"
+        self._supervise("the channel reader", self._parts.channels.run())
+        await self._parts.channels.wait_until_ready()
+        self._phase = "joining the group"
+
+    async def _work(self) -> None:
+        settings = self._parts.shard_settings
+        app, inboxes = make_app(
+            app_id=settings.app_id,
+            bootstrap_servers=self._parts.clients.bootstrap_servers,
+            session_timeout_s=settings.session_timeout_s,
+            data_dir=settings.data_dir,
+            agents=self._parts.agents,
+        )
+        logs = {spec.agent: spec.log for spec in self._parts.shards}
+
+        def deliver(agent: str, delivery: Delivery) -> None:
+            inboxes.put(logs[agent], delivery)
+
+        environment = ShardEnvironment(
+            settings=settings,
+            clients=self._parts.clients,
+            memory=StoreMemory(),
+            metrics=self._parts.metrics,
+            deliver=deliver,
+        )
+        shards = self._shards = ShardSet(self._parts.shards, environment, on_death=self._fatal)
+        follow_assignment(app, shards)
+        watchdog = Watchdog(
+            clients=self._parts.clients,
+            shards=shards,
+            group_id=settings.app_id,
+            limits=self._parts.limits,
+            fatal=self._fatal,
+        )
+        self._supervise("the watchdog", watchdog.run())
+        await app.start()
+        self._supervise("Faust", app.wait_until_stopped())
+        await self._stopping.wait()
+        await shards.stop()
+        await app.stop()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do the work, or drop it when the stop is asked for; return whether it was done."""
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+            return False
+        task.result()
+        return True
+
+    def _supervise(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a task that may only end when the worker does."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not self._stopping.is_set():
+                self._fatal(f"{name} ended: {'it was cancelled' if task.cancelled() else repr(task.exception())}")
+
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(ended)
+        self._tasks.append(task)
+
+
+def follow_assignment(app: faust.App, shards: ShardSet) -> None:
+    """Let the shards begin and end as Faust's group decides."""
+
+    @app.on_partitions_assigned.connect(weak=False)
+    async def assigned(_app: Any, assigned: Iterable[tuple[str, int]], **_: Any) -> None:  # noqa: ANN401
+        shards.assign(assigned)
