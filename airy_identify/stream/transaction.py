@@ -11,7 +11,11 @@ from airy_identify.stream.batch import Batch, Output
 from airy_identify.stream.errors import OutcomeUnknownError
 
 OFFSETS_EVERY_S = 1.0
-"""How often the group's offsets are written. They are for lag displays only: reading goes on by the progress row."""
+"""How often a busy shard writes the group's offset; one that has nothing left to read writes it then.
+
+Offsets are for lag displays only, reading goes on by the progress row. Two more round trips are no part of a batch
+that somebody waits for.
+"""
 
 
 class BatchTransaction:
@@ -25,7 +29,7 @@ class BatchTransaction:
         self._changelog = changelog
         self._group_id = group_id
         self._reported_position = -1
-        self._reported_at = 0.0
+        self._unreported_since: float | None = None
 
     async def commit(self, batch: Batch, *, position: int) -> int:
         """Publish the batch and return the changelog position after it.
@@ -39,7 +43,10 @@ class BatchTransaction:
         sent = [await self._send(partition, records) for partition, records in batch.outputs.items()]
         sent.append(await self._send(self._changelog, rows))
         metadata = await asyncio.gather(*(future for futures, _ in sent for future in futures))
-        if time.monotonic() - self._reported_at > OFFSETS_EVERY_S:
+        now_s = time.monotonic()
+        if self._unreported_since is None:
+            self._unreported_since = now_s
+        if now_s - self._unreported_since > OFFSETS_EVERY_S:
             await self._report(position)
         await self._producer.commit_transaction()
         base_offset = int(metadata[-1].offset)
@@ -57,7 +64,7 @@ class BatchTransaction:
 
     async def _report(self, position: int) -> None:
         await self._producer.send_offsets_to_transaction({self._source: position}, self._group_id)
-        self._reported_position, self._reported_at = position, time.monotonic()
+        self._reported_position, self._unreported_since = position, None
 
     async def _send(
         self, partition: TopicPartition, records: Iterable[Output]

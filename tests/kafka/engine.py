@@ -120,7 +120,7 @@ class Installation:
     async def dump_until(self, topic: str, enough: Callable[[list[ConsumerRecord]], bool]) -> list[ConsumerRecord]:
         """Read the topic until it is `enough`; fail after a minute."""
         async with asyncio.timeout(DEADLINE_S):
-            while not enough(records := await self.dump(topic)):
+            while not enough(records := await self.dump(topic)):  # noqa: ASYNC110 - nothing tells when
                 await asyncio.sleep(POLL_S)
         return records
 
@@ -178,9 +178,11 @@ async def running(
     """Run the counting agent on all partitions of `source`; stop in good order at the end."""
     quieten_lost_futures(asyncio.get_running_loop())
     process = counting(installation.names["middle"], poison=poison)
-    metrics, deaths = RecordingMetrics(), []
+    metrics = RecordingMetrics()
+    deaths: list[str] = []
 
-    def deliver(_agent: str, delivery: Delivery) -> None:
+    def deliver(agent: str, delivery: Delivery) -> None:
+        assert agent == "first"
         with delivery as batch:
             for record in batch:
                 process(record, batch)

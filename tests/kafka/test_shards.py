@@ -3,13 +3,14 @@
 import asyncio
 import collections
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client, partition_for, quieten_lost_futures
 from airy_identify.ops.admin import connect
@@ -38,6 +39,10 @@ def store_rows(data_dir: Path, installation: Installation) -> dict[bytes, bytes]
     return rows
 
 
+def at_least(count: int) -> Callable[[list[ConsumerRecord]], bool]:
+    return lambda found: len(found) >= count
+
+
 @pytest.fixture
 async def installation(broker: LocalKafka) -> Installation:
     return await Installation.make(broker.bootstrap_servers)
@@ -52,8 +57,7 @@ async def test_records_are_applied_once_and_in_order_over_restarts_and_wiped_dir
         sent.update(key for key, _ in records)
         await installation.produce(*records)
         async with running(installation, tmp_path) as run:
-            expected = sum(sent.values())
-            middle = await installation.dump_until("middle", lambda found, n=expected: len(found) >= n)
+            middle = await installation.dump_until("middle", at_least(sum(sent.values())))
             assert run.deaths == []
         assert counts(middle) == one_to(sent)
         changelog = await installation.dump("first-changelog")

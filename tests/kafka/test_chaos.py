@@ -1,0 +1,275 @@
+"""Chaos: three workers are killed, terminated, joined and frozen under load, and nothing is lost, doubled or wrong.
+
+`CHAOS_MINUTES` and `CHAOS_SEED` make it longer or another one: `make chaos MINUTES=10`.
+"""
+
+import asyncio
+import collections
+import json
+import os
+import random
+import signal
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
+
+from airy_identify.core.ids import from_name
+from airy_identify.core.values import ChannelId, ConversationId, Message, MessageId
+from airy_identify.kafka import KafkaClients, close_client
+from airy_identify.ops.topics import read_topics
+from airy_identify.settings import Settings
+from airy_identify.stream.store import Store, StoreMemory
+from airy_identify.topics import AIRY_PARTITIONS, CONVERSATION, IDENTITY, declare
+from airy_identify.wire.airy import Channel, encode_channel, encode_message
+from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, ERROR_RESPONSE
+from airy_identify.wire.commands import decode_command
+from airy_identify.wire.conversation_commands import decode_conversation_command
+from airy_identify.wire.rows import PROGRESS_KEY
+from tests.kafka.processes import ServiceProcess, ended_afterwards
+from tests.kafka.replay import Oracle, Rows, fold, nonempty, read
+
+MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+REQUESTS = round(12_000 * MINUTES)
+MESSAGES = round(4_000 * MINUTES)
+PEOPLE = 600
+TENANTS = ("default", "north", "south", "east")
+CHANNELS = {tenant: from_name(f"channel of {tenant}") for tenant in TENANTS}
+WORKERS = 3
+FROZEN_S = (7.0, 11.0)
+"""How long a worker is frozen: longer than the session timeout of 6 s."""
+SETTLED_DEADLINE_S = 150.0
+
+
+@dataclass
+class Load:
+    """What was sent: good requests by id, refused ones, messages by id."""
+
+    settings: Settings
+    random: random.Random
+    requests: dict[str, dict[str, object]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    messages: set[str] = field(default_factory=set)
+
+    async def run(self) -> None:
+        clients = KafkaClients(bootstrap_servers=self.settings.kafka_bootstrap_servers)
+        producer = clients.idempotent_producer(request_timeout_ms=20_000)
+        await producer.start()
+        started = time.monotonic()
+        total = REQUESTS + MESSAGES
+        try:
+            for number in range(total):
+                if self.random.random() < MESSAGES / total:
+                    await self._send_message(producer)
+                else:
+                    await self._send_request(producer)
+                if number % 50 == 0:
+                    await asyncio.sleep(max(0.0, started + number * MINUTES * 60 / total - time.monotonic()))
+            await producer.flush()
+        finally:
+            await close_client(producer)
+
+    async def _send_request(self, producer: AIOKafkaProducer) -> None:
+        request_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        tenant, person = self.random.choice(TENANTS), self.random.randrange(PEOPLE)
+        fields: dict[str, object] = {"request_id": request_id, "tenant": tenant, "channel_id": CHANNELS[tenant]}
+        if self.random.random() < 0.02:
+            self.refused.add(request_id)
+        else:
+            fields |= self._identifiers(person)
+            self.requests[request_id] = fields
+        key = str(self.random.random()).encode()
+        await producer.send(self.settings.topic_names.requests, key=key, value=json.dumps(fields).encode())
+
+    def _identifiers(self, person: int) -> dict[str, object]:
+        """Everybody has an external id; the rest comes and goes, and never belongs to two people."""
+        fields: dict[str, object] = {"external_id": f"person-{person}"}
+        if self.random.random() < 0.4:
+            fields["email"] = f"person-{person}@example.com"
+        if self.random.random() < 0.3:
+            fields["phone_number"] = f"+4930{1_000_000 + person}"
+        if self.random.random() < 0.3:
+            fields["identifiers"] = {"device": [f"device-{person}-{self.random.randrange(8)}"]}
+        if self.random.random() < 0.3:
+            fields["metadata"] = {"visits": self.random.randrange(5)}
+        return fields
+
+    async def _send_message(self, producer: AIOKafkaProducer) -> None:
+        message_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        self.messages.add(message_id)
+        message = Message(
+            id=MessageId(message_id),
+            conversation_id=ConversationId(from_name(f"conversation {self.random.randrange(500)}")),
+            channel_id=ChannelId(CHANNELS["default"]),
+            source="chatplugin",
+            sender_id="visitor",
+            is_from_contact=True,
+            delivery_state="DELIVERED",
+            content='{"text":"hello"}',
+            sent_at_ms=self.random.randrange(1_700_000_000_000, 1_800_000_000_000),
+        )
+        topic = self.settings.topic_names.airy_messages
+        await producer.send(topic, key=message_id.encode(), value=encode_message(message))
+
+
+@dataclass
+class Havoc:
+    """Kills, terminates, freezes and starts workers at random, and wipes a directory now and then."""
+
+    workers: list[ServiceProcess]
+    random: random.Random
+    events: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    async def run_until(self, done: asyncio.Task[None]) -> None:
+        while not done.done():
+            await asyncio.wait({done}, timeout=self.random.uniform(3, 8))
+            if not done.done():
+                await self._event()
+        for worker in self.workers:
+            if not worker.runs:
+                worker.start()
+
+    async def _event(self) -> None:
+        self._assert_nobody_died()
+        down = [worker for worker in self.workers if not worker.runs]
+        up = [worker for worker in self.workers if worker.runs]
+        if down and (len(up) == 1 or self.random.random() < 0.6):
+            worker = self.random.choice(down)
+            if self.random.random() < 0.4:
+                worker.wipe()
+                self.events["wiped"] += 1
+            worker.start()
+            self.events["joined"] += 1
+            return
+        worker = self.random.choice(up)
+        what = self.random.choice(["killed", "terminated", "frozen"])
+        self.events[what] += 1
+        if what == "killed":
+            worker.kill()
+        elif what == "terminated":
+            assert await worker.terminate() == 0
+        else:
+            worker.send(signal.SIGSTOP)
+            try:
+                await asyncio.wait({asyncio.create_task(asyncio.sleep(self.random.uniform(*FROZEN_S)))})
+            finally:
+                worker.send(signal.SIGCONT)
+
+    def _assert_nobody_died(self) -> None:
+        """A worker that is down was killed (-9) or terminated (0); anything else ended by itself."""
+        codes = [worker.exit_code for worker in self.workers if not worker.runs]
+        assert set(codes) <= {None, -signal.SIGKILL, 0}
+
+
+async def put_channels(settings: Settings) -> None:
+    producer = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers).idempotent_producer(
+        request_timeout_ms=20_000
+    )
+    await producer.start()
+    try:
+        for channel_id in CHANNELS.values():
+            channel = Channel(id=ChannelId(channel_id), source="chatplugin", source_channel_id="chaos", connected=True)
+            topic = settings.topic_names.airy_channels
+            await producer.send_and_wait(topic, key=channel_id.encode(), value=encode_channel(channel))
+    finally:
+        await close_client(producer)
+
+
+async def until_settled(settings: Settings, load: Load) -> None:
+    """Wait until every request is answered and every message has arrived; the asserts afterwards say what is missing."""
+    names, wanted = settings.topic_names, len(load.requests) + len(load.refused)
+    deadline = time.monotonic() + SETTLED_DEADLINE_S
+    while time.monotonic() < deadline:
+        answers = {record.key for record in await read(settings, names.responses)}
+        commands = await read(settings, names.conversation_commands)
+        if len(answers) >= wanted and len(commands) >= len(load.requests) + len(load.messages):
+            return
+        await asyncio.sleep(1.0)  # before the deadline: reading everything again and again would only slow it down
+
+
+def rows_of_stores(data_dir: Path, app_id: str, agent: str, partitions: int) -> dict[int, Rows]:
+    tables: dict[int, Rows] = {}
+    for partition in range(partitions):
+        store = Store(data_dir / app_id / f"{agent}-{partition}", StoreMemory())
+        store.open()
+        tables[partition] = {key: row for key, row in store.rows() if key != PROGRESS_KEY}
+        store.close()
+    return nonempty(tables)
+
+
+async def test_nothing_is_lost_doubled_or_wrong(
+    make_installation: Callable[..., Awaitable[Settings]], tmp_path: Path
+) -> None:
+    settings = await make_installation(
+        channel_tenants={channel: tenant for tenant, channel in CHANNELS.items()}, requests_tenants=None
+    )
+    await put_channels(settings)
+    load = Load(settings, random.Random(SEED))
+    havoc = Havoc(
+        [ServiceProcess("worker", settings, tmp_path, name=f"w{number}") for number in range(WORKERS)],
+        random.Random(SEED + 1),
+    )
+    fresh = ServiceProcess("worker", settings, tmp_path, name="fresh")
+    async with ended_afterwards(*havoc.workers, fresh):
+        for worker in havoc.workers:
+            await worker.start().until_ready()
+        producing = asyncio.create_task(load.run())
+        await havoc.run_until(producing)
+        await producing
+        await until_settled(settings, load)
+        for worker in havoc.workers:
+            worker.kill()
+        await fresh.start().until_ready()
+        assert await fresh.terminate() == 0
+    print(f"seed {SEED}: {len(load.requests)} requests, {len(load.messages)} messages, {dict(havoc.events)}")  # noqa: T201
+    await assert_exactly_once(settings, load)
+    await assert_replay(settings, load, fresh)
+
+
+async def assert_exactly_once(settings: Settings, load: Load) -> None:
+    names = settings.topic_names
+    commands = [decode_command(record.value).request_id for record in await read(settings, names.identity_commands)]
+    assert collections.Counter(commands) == collections.Counter(load.requests.keys())
+    conversation_log = [
+        decode_conversation_command(record.value) for record in await read(settings, names.conversation_commands)
+    ]
+    arrived = collections.Counter(command.id for command in conversation_log if isinstance(command, Message))
+    assert arrived == collections.Counter(load.messages)
+    answers = await read(settings, names.responses)
+    assert collections.Counter(record.key.decode() for record in answers) == collections.Counter(
+        [*load.requests, *load.refused]
+    )
+    people: dict[tuple[object, object], set[str]] = collections.defaultdict(set)
+    conversations: dict[tuple[object, object], set[str]] = collections.defaultdict(set)
+    for record in answers:
+        fields = load.requests.get(record.key.decode())
+        if fields is not None:
+            answer = json.loads(record.value)
+            person = (fields["tenant"], fields["external_id"])
+            people[person].add(answer["contact"]["id"])
+            conversations[person].update(conversation["id"] for conversation in answer["conversations"])
+    assert {len(ids) for ids in people.values()} == {1}, "one person, one contact"
+    assert {len(ids) for ids in conversations.values()} == {1}, "one person, one conversation on the channel"
+    assert len(set().union(*people.values())) == len(people), "no contact is shared by two people"
+    seen: dict[bytes, set[bytes]] = collections.defaultdict(set)
+    for record in await read(settings, names.responses, read_committed=False):
+        seen[record.key].add(record.value)
+    assert {len(values) for values in seen.values()} == {1}, "what an uncommitted reader sees twice is identical"
+
+
+async def assert_replay(settings: Settings, load: Load, fresh: ServiceProcess) -> None:
+    names = settings.topic_names
+    declared = declare(names, partitions=settings.partitions, messages_partitions=AIRY_PARTITIONS, production=False)
+    found = await read_topics(settings.kafka_bootstrap_servers, [topic.name for topic in declared])
+    oracle = Oracle(settings, {name: state.partitions for name, state in found.items()})
+    by_intake = await oracle.assert_tables_and_outputs_are_what_the_logs_say()
+    assert {record.key.decode() for record in by_intake} == load.refused
+    assert all(dict(record.headers)[ANSWER_SCHEMA_HEADER] == ERROR_RESPONSE.encode() for record in by_intake)
+    for table in (IDENTITY, CONVERSATION):
+        stores = rows_of_stores(fresh.data_dir, names.app_id, table, settings.partitions)
+        assert stores == fold(await read(settings, names.changelog(table)))
+    assert await read(settings, names.dead_letters) == []
