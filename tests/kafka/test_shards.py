@@ -186,7 +186,7 @@ def _records_to_delete(before_offset: int) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldClients(KafkaClients):
-    """Clients of which one shard's transactions wait until they are let go."""
+    """Clients of which one shard's batches wait, all sent, before their commit, until they are let go."""
 
     held: str = ""
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -195,15 +195,36 @@ class HeldClients(KafkaClients):
     def transactional_producer(self, transactional_id: str, *, request_timeout_ms: int) -> AIOKafkaProducer:
         producer = KafkaClients.transactional_producer(self, transactional_id, request_timeout_ms=request_timeout_ms)
         if transactional_id.endswith(self.held):
-            commit = producer.commit_transaction
+            commit, send_batch = producer.commit_transaction, producer.send_batch
+            carries_a_batch = False
+
+            async def note_and_send(*arguments: object, **options: object) -> object:
+                nonlocal carries_a_batch
+                carries_a_batch = True
+                return await send_batch(*arguments, **options)
 
             async def wait_and_commit() -> None:
-                self.held_up.set()
-                await self.let_go.wait()
+                if carries_a_batch:
+                    self.held_up.set()
+                    await self.let_go.wait()
                 await commit()
 
-            producer.commit_transaction = wait_and_commit
+            producer.commit_transaction, producer.send_batch = wait_and_commit, note_and_send
         return producer
+
+
+async def test_rows_reach_the_store_only_after_their_commit(installation: Installation, tmp_path: Path) -> None:
+    clients = HeldClients(bootstrap_servers=installation.clients.bootstrap_servers, held="first-0")
+    key = key_of(0)
+    await installation.produce((key, b"x"))
+    async with running(installation, tmp_path, clients=clients) as run:
+        await run.until(clients.held_up.is_set)
+        changelog = await installation.dump("first-changelog", read_committed=False)
+        assert key in {record.key for record in changelog}, "the row is on the broker, and nothing is decided yet"
+        assert run.of(0)._store.get(key) is None
+        clients.let_go.set()
+        await run.until(lambda: run.of(0).next_offset == 1)
+        assert run.of(0)._store.get(key) == b"1"
 
 
 async def test_a_slow_transaction_holds_up_no_other_partition(installation: Installation, tmp_path: Path) -> None:

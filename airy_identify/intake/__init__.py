@@ -1,0 +1,1 @@
+"""One request becomes one validated, normalised command; used by the agent and by the bridge."""

@@ -1,0 +1,1 @@
+"""The HTTP bridge: routes, authentication, replies."""

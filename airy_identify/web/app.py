@@ -1,0 +1,152 @@
+"""The bridge as an aiohttp application: its routes, and what every request goes through, whatever its route.
+
+In this order: the request gets an id; unknown paths are `not_found`; the token; the method; then the route's own
+checks. So nothing is told to strangers but which paths exist, and no byte of a body is read for them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from airy_identify.core.reasons import Reason, Rejected
+from airy_identify.web.auth import SystemToken
+from airy_identify.web.bodies import expect_later
+from airy_identify.web.errors import RefusedError, internal_response, refused_response
+from airy_identify.web.health import HealthDoor
+from airy_identify.web.identify import IdentifyDoor
+from airy_identify.web.request_ids import REQUEST_ID, request_id
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+UNKNOWN_ROUTE = "unknown"
+HUNG_UP = 499
+"""The status under which a request is logged and counted whose caller went away before the answer. It is never sent."""
+
+
+class RequestMetrics(Protocol):
+    """Where the bridge counts its requests."""
+
+    def observe(self, *, route: str, status: int, duration_s: float) -> None:
+        """Count one request: its route as declared (never the path as given), its status and how long it took."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A path with its methods. Those without `token` are open to everybody and not logged at INFO."""
+
+    handle: Handler
+    methods: tuple[str, ...]
+    token: bool
+
+
+def make_app(
+    *,
+    identify: IdentifyDoor,
+    system_token: SystemToken,
+    problems: Callable[[], Sequence[str]],
+    registry: CollectorRegistry,
+    metrics: RequestMetrics,
+) -> web.Application:
+    """Return the application. It starts and stops nothing itself.
+
+    `problems` says why nothing can be asked now (none: all is well); `registry` is what `/metrics` shows.
+    """
+
+    def not_ready() -> list[str]:
+        channels = [] if identify.channels_ready() else ["the channels have not been read yet"]
+        return [*problems(), *channels]
+
+    health = HealthDoor(problems=not_ready, registry=registry)
+    get = ("GET", "HEAD")
+    endpoints = {
+        "/contacts.identify": Endpoint(handle=identify.handle, methods=("POST",), token=True),
+        "/healthz": Endpoint(handle=health.alive, methods=get, token=False),
+        "/readyz": Endpoint(handle=health.ready, methods=get, token=False),
+        "/metrics": Endpoint(handle=health.metrics, methods=get, token=False),
+    }
+    router = _Router(endpoints, system_token, metrics, identify.new_uuid)
+    app = web.Application(middlewares=[router.answer])
+    # One route for all: the framework's own would answer 405 before anybody has shown a token.
+    app.router.add_route("*", "/{path:.*}", router.dispatch, expect_handler=expect_later)
+    return app
+
+
+class _Router:
+    def __init__(
+        self,
+        endpoints: dict[str, Endpoint],
+        system_token: SystemToken,
+        metrics: RequestMetrics,
+        new_uuid: Callable[[], str],
+    ) -> None:
+        self._endpoints = endpoints
+        self._system_token = system_token
+        self._metrics = metrics
+        self._new_uuid = new_uuid
+
+    async def dispatch(self, request: web.Request) -> web.StreamResponse:
+        """Hand a request that may be answered to its endpoint."""
+        endpoint = self._endpoints.get(request.path)
+        if endpoint is None:
+            raise _not_found()
+        if endpoint.token and not self._system_token.allows(request.headers.getall("Authorization", ())):
+            message = "Send the system token in the header Authorization, with or without the word Bearer."
+            rejected = Rejected(reason=Reason.UNAUTHORIZED, message=message)
+            raise RefusedError(rejected, headers={"WWW-Authenticate": "Bearer"})
+        if request.method not in endpoint.methods:
+            allowed = ", ".join(endpoint.methods)
+            rejected = Rejected(reason=Reason.METHOD_NOT_ALLOWED, message=f"Only {allowed} is allowed here.")
+            raise RefusedError(rejected, headers={"Allow": allowed})
+        return await endpoint.handle(request)
+
+    @web.middleware
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Give every request an id, its answer or its error, a line in the log and a place in the metrics."""
+        request[REQUEST_ID] = request_id(request, self._new_uuid)
+        clock = asyncio.get_running_loop().time
+        started, status = clock(), HUNG_UP
+        try:
+            response = await self._respond(request, handler)
+            status = response.status
+        finally:  # also when the caller hangs up, which cancels this
+            self._note(request, status, clock() - started)
+        return response
+
+    async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RefusedError as error:
+            return refused_response(error, request[REQUEST_ID])
+        except web.HTTPNotFound:  # no path at all, as in `OPTIONS *`
+            return refused_response(_not_found(), request[REQUEST_ID])
+        except ConnectionError:  # the caller hung up while we read or wrote
+            raise
+        except Exception:
+            logger.exception("a defect ended request %s", request[REQUEST_ID])
+            return internal_response(request[REQUEST_ID])
+
+    def _note(self, request: web.Request, status: int, duration_s: float) -> None:
+        endpoint = self._endpoints.get(request.path)
+        route = UNKNOWN_ROUTE if endpoint is None else request.path
+        self._metrics.observe(route=route, status=status, duration_s=duration_s)
+        level = logging.INFO if endpoint is None or endpoint.token else logging.DEBUG
+        told = {
+            "method": request.method,
+            "route": route,
+            "status": status,
+            "duration_ms": round(duration_s * 1000, 1),
+            "request_id": request[REQUEST_ID],
+        }
+        logger.log(level, "request answered" if status != HUNG_UP else "caller hung up", extra=told)
+
+
+def _not_found() -> RefusedError:
+    return RefusedError(Rejected(reason=Reason.NOT_FOUND, message="There is nothing at this path."))

@@ -1,0 +1,61 @@
+"""The error answers of the bridge: every one has `message`, `code`, `field` and `request_id`."""
+
+import json
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from airy_identify.core.reasons import HTTP_STATUS, Reason, Rejected
+from airy_identify.core.values import RequestId
+from airy_identify.wire.answers import encode_error
+
+INTERNAL_STATUS = 500
+INTERNAL_CODE = "internal_error"
+"""A defect of the bridge itself. It is no reason to refuse a request, so it is not in the table of reasons."""
+
+_RETRY_AFTER_S = 1
+_RETRIED_LATER = {HTTP_STATUS[Reason.UNAVAILABLE], HTTP_STATUS[Reason.RATE_LIMITED]}
+
+
+class RefusedError(Exception):
+    """Ends the handling of a request with an error answer. It stays within this package.
+
+    `headers` go with the answer. With `close` the connection ends after it, because the body was not read.
+    """
+
+    retriable = False
+
+    def __init__(self, rejected: Rejected, *, headers: Mapping[str, str] | None = None, close: bool = False) -> None:
+        super().__init__(rejected.message)
+        self.rejected = rejected
+        self.headers = dict(headers or {})
+        self.close = close
+
+
+def json_response(body: bytes, status: int) -> web.Response:
+    """Return an answer with this JSON. One that is worth repeating says after how many seconds."""
+    response = web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
+    if status in _RETRIED_LATER:
+        response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+    return response
+
+
+def rejected_response(rejected: Rejected, request_id: RequestId) -> web.Response:
+    """Return the answer to a refused request."""
+    return json_response(encode_error(rejected, request_id), HTTP_STATUS[rejected.reason])
+
+
+def refused_response(error: RefusedError, request_id: RequestId) -> web.Response:
+    """Return the answer to a request that was refused on the way to its handler."""
+    response = rejected_response(error.rejected, request_id)
+    response.headers.update(error.headers)
+    if error.close:
+        response.force_close()
+    return response
+
+
+def internal_response(request_id: RequestId) -> web.Response:
+    """Return the answer to a request that met a defect; what it was is in the log only."""
+    message = "Something went wrong here; it is not your request. The log has the details under this request_id."
+    error = {"message": message, "code": INTERNAL_CODE, "field": None, "request_id": request_id}
+    return json_response(json.dumps(error, separators=(",", ":")).encode(), INTERNAL_STATUS)

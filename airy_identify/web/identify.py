@@ -1,0 +1,76 @@
+"""`POST /contacts.identify`: from the body of a request to its answer, one check after the other.
+
+The order of the checks is part of the contract. Route, token and method have been checked before; here follow
+- media type, size of the body, `Idempotency-Key`,
+- JSON, fields, channel (all by the same code that reads requests from Kafka),
+- whether Kafka takes the command and answers in time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from airy_identify.core.commands import Identify
+from airy_identify.core.reasons import Reason, Rejected
+from airy_identify.core.values import ConversationId, RequestId
+from airy_identify.intake.channels import Channels
+from airy_identify.intake.identify import IntakePolicy, Stamp, accept
+from airy_identify.intake.requests import parse_json
+from airy_identify.web.asking import Asker
+from airy_identify.web.bodies import BodyLimits, read_body, require_json
+from airy_identify.web.errors import json_response, rejected_response
+from airy_identify.web.request_ids import REQUEST_ID, require_valid_key
+
+_CHANNEL_REASONS = (Reason.UNKNOWN_CHANNEL, Reason.UNSUPPORTED_CHANNEL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifyDoor:
+    """What the route needs. `channels_ready` says whether `channels` has been complete once.
+
+    `clock_ms` and `new_uuid` are the only clock and the only source of ids: what they give is stamped into the command
+    and nothing is decided by them later.
+    """
+
+    asker: Asker
+    channels: Channels
+    channels_ready: Callable[[], bool]
+    policy: IntakePolicy
+    limits: BodyLimits
+    clock_ms: Callable[[], int]
+    new_uuid: Callable[[], str]
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one request.
+
+        Raises:
+            RefusedError: Something is wrong with the request before its JSON.
+        """
+        require_json(request)
+        body = await read_body(request, self.limits)
+        require_valid_key(request)
+        request_id = request[REQUEST_ID]
+        command = self._accept(body, request_id)
+        answer = command if isinstance(command, Rejected) else await self.asker.ask(command)
+        if isinstance(answer, Rejected):
+            return rejected_response(answer, request_id)
+        return json_response(answer.body, answer.status)
+
+    def _accept(self, body: bytes, request_id: RequestId) -> Identify | Rejected:
+        fields = parse_json(body)
+        if isinstance(fields, Rejected):
+            return fields
+        command = accept(
+            fields,
+            request_id=request_id,
+            stamp=Stamp(accepted_at_ms=self.clock_ms(), new_id=ConversationId(self.new_uuid())),
+            reply_to=self.asker.reply_to(),
+            channels=self.channels,
+            policy=self.policy,
+        )
+        depends_on_channels = not isinstance(command, Rejected) or command.reason in _CHANNEL_REASONS
+        if depends_on_channels and not self.channels_ready():
+            message = "The channels have not been read from Kafka yet. Try again later."
+            return Rejected(reason=Reason.UNAVAILABLE, message=message)
+        return command

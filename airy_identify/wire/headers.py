@@ -1,0 +1,72 @@
+"""Kafka headers: where a caller wants its answer (Spring's ReplyingKafkaTemplate 3.x), and what a dead letter tells."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from airy_identify.core.commands import ReplyTo
+from airy_identify.core.reasons import Reason, Rejected
+from airy_identify.core.values import RequestId
+
+REPLY_TOPIC = "kafka_replyTopic"
+REPLY_PARTITION = "kafka_replyPartition"
+CORRELATION_ID = "kafka_correlationId"
+
+DEAD_LETTER_TOPIC = "airy_identify_topic"
+DEAD_LETTER_PARTITION = "airy_identify_partition"
+DEAD_LETTER_OFFSET = "airy_identify_offset"
+DEAD_LETTER_CODE = "airy_identify_code"
+DEAD_LETTER_TEXT = "airy_identify_text"
+DEAD_LETTER_TIME = "airy_identify_time"
+
+_PARTITION_BYTES = 4
+
+Headers = Iterable[tuple[str, bytes | None]]
+"""Headers as Kafka has them: in order, names may be doubled, values may be null."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyHeaders:
+    """What a record's headers ask for, checked. `correlation_id` is null when there is none."""
+
+    topic: str
+    partition: int | None
+    correlation_id: bytes | None
+
+    def reply_to(self, request_id: RequestId) -> ReplyTo:
+        """Return where the answer goes; without a correlation id the request id's bytes stand in for it."""
+        correlation_id = request_id.encode() if self.correlation_id is None else self.correlation_id
+        return ReplyTo(topic=self.topic, partition=self.partition, correlation_id=correlation_id)
+
+
+def read_reply(
+    headers: Headers | None,
+    *,
+    default_topic: str,
+    allowed_topics: Collection[str],
+    partition_counts: Mapping[str, int],
+) -> ReplyHeaders | Rejected:
+    """Return what the headers ask for, or why the reply topic is refused.
+
+    A partition that is not 4 bytes, or out of the topic's range, is as if absent; so is one of a topic whose partition
+    count is unknown. Of doubled headers the last counts; one whose value is null is as if absent.
+    """
+    last = dict(headers or ())
+    topic_value = last.get(REPLY_TOPIC)
+    topic = default_topic
+    if topic_value is not None:
+        topic = topic_value.decode(errors="replace")
+        if topic not in allowed_topics:
+            return Rejected(
+                reason=Reason.FORBIDDEN,
+                message=f"The topic in the header {REPLY_TOPIC} is not in the list of allowed reply topics.",
+                field=REPLY_TOPIC,
+            )
+    partition = _read_partition(last.get(REPLY_PARTITION), partition_counts.get(topic, 0))
+    return ReplyHeaders(topic=topic, partition=partition, correlation_id=last.get(CORRELATION_ID))
+
+
+def _read_partition(value: bytes | None, count: int) -> int | None:
+    if value is None or len(value) != _PARTITION_BYTES:
+        return None
+    partition = int.from_bytes(value, "big", signed=True)
+    return partition if 0 <= partition < count else None

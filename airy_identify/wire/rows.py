@@ -1,0 +1,181 @@
+"""Rows of the tables and their keys as bytes. A row's bytes are a function of its value, so a replay gives the same.
+
+Keys of `contact-identity` are parts joined by U+001F: the tenant, the kind of row, what it is about. Keys of
+`conversation` are the conversation id. The progress row is in every table, under a key that no other row can have.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from airy_identify.core.values import (
+    AliasKey,
+    ChannelId,
+    Contact,
+    ContactId,
+    ContactKey,
+    Conversation,
+    ConversationId,
+    ConversationOwnerKey,
+    IdentifierKey,
+    IdentityKey,
+    IdentityRow,
+    Owner,
+    TenantId,
+)
+from airy_identify.wire import fragments, json_text, schemas
+from airy_identify.wire.errors import UndecodableError
+from airy_identify.wire.schemas import Datum
+
+CONTACT_ROW = "airy_identify.ContactRow"
+OWNER_ROW = "airy_identify.OwnerRow"
+CONVERSATION_ROW = "airy_identify.ConversationRow"
+PROGRESS_ROW = "airy_identify.ProgressRow"
+
+PROGRESS_KEY = b"progress"
+
+_SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a shard has applied its log: the last offset, and a fingerprint of the record that was there."""
+
+    offset: int
+    fingerprint: bytes
+
+
+def encode_identity_key(key: IdentityKey) -> bytes:
+    """Return the row key. Raises ValueError for a part that holds the separator: intake lets no such value pass."""
+    match key:
+        case ContactKey(tenant=tenant, contact_id=contact_id):
+            return _join(tenant, "contact", contact_id)
+        case IdentifierKey(tenant=tenant, kind=kind, value=value):
+            return _join(tenant, "identifier", kind, value)
+        case AliasKey(tenant=tenant, contact_id=contact_id):
+            return _join(tenant, "alias", contact_id)
+        case ConversationOwnerKey(tenant=tenant, conversation_id=conversation_id):
+            return _join(tenant, "conversation", conversation_id)
+        case _:
+            assert_never(key)
+
+
+def decode_identity_key(data: bytes) -> IdentityKey:
+    """Return the key that `encode_identity_key` wrote. Raises `UndecodableError`, for the progress row's key too."""
+    try:
+        parts = data.decode().split(_SEPARATOR)
+    except UnicodeDecodeError as error:
+        raise UndecodableError("a row key that is not UTF-8") from error
+    match parts:
+        case [tenant, "contact", contact_id]:
+            return ContactKey(tenant=TenantId(tenant), contact_id=ContactId(contact_id))
+        case [tenant, "identifier", kind, value]:
+            return IdentifierKey(tenant=TenantId(tenant), kind=kind, value=value)
+        case [tenant, "alias", contact_id]:
+            return AliasKey(tenant=TenantId(tenant), contact_id=ContactId(contact_id))
+        case [tenant, "conversation", conversation_id]:
+            return ConversationOwnerKey(tenant=TenantId(tenant), conversation_id=ConversationId(conversation_id))
+        case _:
+            raise UndecodableError("a row key of an unknown kind")
+
+
+def encode_identity_row(row: IdentityRow) -> bytes:
+    """Return the row of `contact-identity` in single-object encoding."""
+    if isinstance(row, Owner):
+        return schemas.encode(OWNER_ROW, {"contact_id": row.contact_id})
+    return schemas.encode(CONTACT_ROW, _contact_datum(row))
+
+
+def decode_identity_row(data: bytes) -> IdentityRow:
+    """Return the row that `encode_identity_row` wrote. Raises `UndecodableError`."""
+    name, datum = schemas.decode(data)
+    if name == OWNER_ROW:
+        return Owner(contact_id=ContactId(datum["contact_id"]))
+    if name == CONTACT_ROW:
+        return _read_contact(datum)
+    raise UndecodableError(f"{name} where {OWNER_ROW} or {CONTACT_ROW} belongs")
+
+
+def encode_conversation_key(conversation_id: ConversationId) -> bytes:
+    """Return the row key of a conversation: also the key of its records in `conversation-commands`."""
+    return conversation_id.encode()
+
+
+def encode_conversation_row(row: Conversation) -> bytes:
+    """Return the row of `conversation` in single-object encoding."""
+    return schemas.encode(
+        CONVERSATION_ROW,
+        {
+            "id": row.id,
+            "channel_id": row.channel_id,
+            "source": row.source,
+            "created_at_ms": row.created_at_ms,
+            "last_message": fragments.last_message_datum(row.last_message),
+        },
+    )
+
+
+def decode_conversation_row(data: bytes) -> Conversation:
+    """Return the row that `encode_conversation_row` wrote. Raises `UndecodableError`."""
+    datum = schemas.decode_as(CONVERSATION_ROW, data)
+    return Conversation(
+        id=ConversationId(datum["id"]),
+        channel_id=ChannelId(datum["channel_id"]),
+        source=datum["source"],
+        created_at_ms=datum["created_at_ms"],
+        last_message=fragments.read_last_message(datum["last_message"]),
+    )
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """Return the progress row in single-object encoding."""
+    return schemas.encode(PROGRESS_ROW, {"offset": progress.offset, "fingerprint": progress.fingerprint})
+
+
+def decode_progress(data: bytes) -> Progress:
+    """Return the progress row that `encode_progress` wrote. Raises `UndecodableError`."""
+    datum = schemas.decode_as(PROGRESS_ROW, data)
+    return Progress(offset=datum["offset"], fingerprint=datum["fingerprint"])
+
+
+def _join(*parts: str) -> bytes:
+    key = _SEPARATOR.join(parts)
+    if key.count(_SEPARATOR) != len(parts) - 1:
+        raise ValueError("a part of a row key holds U+001F")
+    return key.encode()
+
+
+def _contact_datum(contact: Contact) -> Datum:
+    return {
+        "id": contact.id,
+        "created_at_ms": contact.created_at_ms,
+        "updated_at_ms": contact.updated_at_ms,
+        "known": contact.known,
+        "external_id": contact.external_id,
+        "former_external_ids": list(contact.former_external_ids),
+        "email": fragments.email_datum(contact.email),
+        "phone_number": fragments.phone_number_datum(contact.phone_number),
+        "identifiers": fragments.identifiers_datum(contact.identifiers),
+        "metadata": json_text.canonical_json(contact.metadata),
+        "conversations": [fragments.conversation_datum(conversation) for conversation in contact.conversations],
+        "aliases": list(contact.aliases),
+        "merge_count": contact.merge_count,
+    }
+
+
+def _read_contact(datum: Mapping[str, Any]) -> Contact:
+    return Contact(
+        id=ContactId(datum["id"]),
+        created_at_ms=datum["created_at_ms"],
+        updated_at_ms=datum["updated_at_ms"],
+        known=datum["known"],
+        external_id=datum["external_id"],
+        former_external_ids=tuple(datum["former_external_ids"]),
+        email=fragments.read_email(datum["email"]),
+        phone_number=fragments.read_phone_number(datum["phone_number"]),
+        identifiers=fragments.read_identifiers(datum["identifiers"]),
+        metadata=json_text.read_object(datum["metadata"]),
+        conversations=tuple(fragments.read_conversation(conversation) for conversation in datum["conversations"]),
+        aliases=tuple(ContactId(alias) for alias in datum["aliases"]),
+        merge_count=datum["merge_count"],
+    )

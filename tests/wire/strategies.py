@@ -1,0 +1,172 @@
+"""Hypothesis strategies for the values that are written as bytes: any such value, not only sensible ones."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from airy_identify.core.commands import (
+    ContactView,
+    ConversationSummary,
+    Identified,
+    Identify,
+    OnConflict,
+    ReplyTo,
+    ResumeSlip,
+)
+from airy_identify.core.reasons import Reason, Warned
+from airy_identify.core.values import (
+    Contact,
+    ContactConversation,
+    Conversation,
+    CustomIdentifiers,
+    Email,
+    Message,
+    Owner,
+    PhoneNumber,
+)
+
+TEXT = st.text(max_size=20)
+TIME_MS = st.integers(min_value=0, max_value=253_402_300_799_999)
+OPTIONAL_TEXT = st.none() | TEXT
+
+JSON_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(min_value=-(10**30), max_value=10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT
+)
+JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
+    JSON_SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=8,
+)
+JSON_OBJECTS = st.dictionaries(TEXT, JSON_VALUES, max_size=4)
+
+_EMAIL = st.builds(Email, value=TEXT, verified=st.booleans())
+_PHONE_NUMBER = st.builds(PhoneNumber, value=TEXT, key=TEXT, verified=st.booleans())
+_IDENTIFIERS = st.lists(
+    st.builds(CustomIdentifiers, kind=TEXT, values=st.lists(TEXT, max_size=5).map(tuple)), max_size=3
+).map(tuple)
+_CONVERSATION = st.builds(ContactConversation, id=TEXT, channel_id=TEXT, source=TEXT, created_at_ms=TIME_MS)
+_REPLY_TO = st.builds(
+    ReplyTo,
+    topic=TEXT,
+    partition=st.none() | st.integers(min_value=0, max_value=2**31 - 1),
+    correlation_id=st.binary(max_size=20),
+)
+_TEXTS = st.lists(TEXT, max_size=3).map(tuple)
+_WARNINGS = st.lists(st.builds(Warned, code=st.sampled_from(Reason), message=TEXT, field=TEXT), max_size=2).map(tuple)
+
+MESSAGES = st.builds(
+    Message,
+    id=TEXT,
+    conversation_id=TEXT,
+    channel_id=TEXT,
+    source=TEXT,
+    sender_id=TEXT,
+    is_from_contact=st.booleans(),
+    delivery_state=st.sampled_from(["PENDING", "FAILED", "DELIVERED"]),
+    content=OPTIONAL_TEXT,
+    sent_at_ms=TIME_MS,
+    updated_at_ms=st.none() | TIME_MS,
+)
+
+COMMANDS = st.builds(
+    Identify,
+    request_id=TEXT,
+    tenant=TEXT,
+    accepted_at_ms=TIME_MS,
+    new_id=TEXT,
+    rules_version=st.integers(min_value=1, max_value=2**31 - 1),
+    channel_id=TEXT,
+    channel_source=TEXT,
+    reply_to=_REPLY_TO,
+    external_id=OPTIONAL_TEXT,
+    email=st.none() | _EMAIL,
+    phone_number=st.none() | _PHONE_NUMBER,
+    identifiers=_IDENTIFIERS,
+    metadata=st.none() | JSON_OBJECTS,
+    on_conflict=st.sampled_from(OnConflict),
+    dry_run=st.booleans(),
+    explain=st.booleans(),
+)
+
+CONTACTS = st.builds(
+    Contact,
+    id=TEXT,
+    created_at_ms=TIME_MS,
+    updated_at_ms=TIME_MS,
+    known=st.booleans(),
+    external_id=OPTIONAL_TEXT,
+    former_external_ids=_TEXTS,
+    email=st.none() | _EMAIL,
+    phone_number=st.none() | _PHONE_NUMBER,
+    identifiers=_IDENTIFIERS,
+    metadata=JSON_OBJECTS,
+    conversations=st.lists(_CONVERSATION, max_size=2).map(tuple),
+    aliases=_TEXTS,
+    merge_count=st.integers(min_value=0, max_value=1000),
+)
+OWNERS = st.builds(Owner, contact_id=TEXT)
+
+CONVERSATIONS = st.builds(
+    Conversation,
+    id=TEXT,
+    channel_id=TEXT,
+    source=TEXT,
+    created_at_ms=st.none() | TIME_MS,
+    last_message=st.none() | MESSAGES,
+)
+
+_VIEWS = st.builds(
+    ContactView,
+    id=OPTIONAL_TEXT,
+    external_id=OPTIONAL_TEXT,
+    email=OPTIONAL_TEXT,
+    phone_number=OPTIONAL_TEXT,
+    identifiers=_IDENTIFIERS,
+    display_name=OPTIONAL_TEXT,
+    first_name=OPTIONAL_TEXT,
+    last_name=OPTIONAL_TEXT,
+    avatar_url=OPTIONAL_TEXT,
+    metadata=JSON_OBJECTS,
+    unverified=_TEXTS,
+    created_at_ms=st.none() | TIME_MS,
+    updated_at_ms=st.none() | TIME_MS,
+)
+_SUMMARIES = st.lists(
+    st.builds(ConversationSummary, conversation=_CONVERSATION, last_message=st.none() | MESSAGES), max_size=2
+).map(tuple)
+
+SLIPS = st.builds(
+    ResumeSlip,
+    request_id=TEXT,
+    tenant=TEXT,
+    accepted_at_ms=TIME_MS,
+    reply_to=_REPLY_TO,
+    contact=_VIEWS,
+    created_contact=st.booleans(),
+    created_conversation=st.booleans(),
+    merged=_TEXTS,
+    warnings=_WARNINGS,
+    minted=OPTIONAL_TEXT,
+    pending=st.lists(_CONVERSATION, max_size=2).map(tuple),
+    summaries=_SUMMARIES,
+    truncated=st.booleans(),
+    dry_run=st.booleans(),
+)
+
+ANSWERS = st.builds(
+    Identified,
+    request_id=TEXT,
+    contact=_VIEWS,
+    conversations=_SUMMARIES,
+    created_contact=st.booleans(),
+    created_conversation=st.booleans(),
+    merged=_TEXTS,
+    warnings=_WARNINGS,
+    truncated=st.booleans(),
+    dry_run=st.booleans(),
+    accepted_at_ms=TIME_MS,
+)
