@@ -5,7 +5,8 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -54,13 +55,22 @@ GRACE_S = 10.0
 def run_worker(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit code."""
     set_up_logging(level=settings.log_level, log_format=settings.log_format, process="worker")
-    return asyncio.run(_worker(settings))
+    return _run(_worker(settings))
 
 
 def run_web(settings: Settings) -> int:
     """Run a bridge until it is told to stop; return its exit code."""
     set_up_logging(level=settings.log_level, log_format=settings.log_format, process="bridge")
-    return asyncio.run(_bridge(settings))
+    return _run(_bridge(settings))
+
+
+def _run(process: Coroutine[Any, Any, int]) -> int:
+    """Run a process to its end. Whatever it dies of is in its log, as a line like every other."""
+    try:
+        return asyncio.run(process)
+    except Exception:
+        logger.critical("the process ended with an error", exc_info=True)
+        return EXIT_FAILED
 
 
 def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[TopicDeclaration, ...]:

@@ -4,6 +4,7 @@ StreamError
 ├── ShardClosedError       state and log do not fit: stays closed until an operator acts
 ├── AgentFailedError       an agent raised on a record: this partition is paused
 ├── ReaderError            the reader is not where it has to be: opening again mends it (retriable)
+├── StoreInUseError        another process has the data directory: ends this one
 └── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
 """
 
@@ -36,6 +37,13 @@ class ReaderError(StreamError):
     """
 
     retriable = True
+
+
+class StoreInUseError(StreamError):
+    """The RocksDB directory is locked by another process. It is never touched then.
+
+    Operator action: give each worker on a machine a data directory of its own.
+    """
 
 
 class OutcomeUnknownError(StreamError):

@@ -20,7 +20,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client
 from airy_identify.stream.batch import Batch, Delivery
-from airy_identify.stream.errors import AgentFailedError, ReaderError, ShardClosedError, StreamError
+from airy_identify.stream.errors import AgentFailedError, ReaderError, ShardClosedError, StoreInUseError, StreamError
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.opening import LogRange, check_progress, restore
 from airy_identify.stream.progress import fingerprint
@@ -171,6 +171,8 @@ class Shard:
             await self._close()
             self._enter(ShardState.PAUSED if paused else ShardState.CLOSED, str(error))
             await self._until_not_wanted()
+        except StoreInUseError:
+            raise
         except (KafkaError, TimeoutError, asyncio.CancelledError, StreamError, OSError) as error:
             # aiokafka cancels the futures of a failed batch and of a closing client: nobody else cancels a shard
             # that is wanted, so a cancellation means what an error means.

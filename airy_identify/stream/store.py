@@ -4,6 +4,8 @@ Rows and the changelog position they came from are written in one WriteBatch, so
 prefix of its changelog. Losing it costs time, never data.
 """
 
+import logging
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,10 @@ from rocksdict import (
     WriteBatch,
     WriteBufferManager,
 )
+
+from airy_identify.stream.errors import StoreInUseError
+
+logger = logging.getLogger(__name__)
 
 _POSITION = b"\0position"
 _SYNCED_AT_MS = b"\0synced_at_ms"
@@ -71,11 +77,22 @@ class Store:
     def open(self) -> StoreState | None:
         """Open the directory, making it where it is absent, and return where it stands; null when it is new."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Rdict(str(self.path), options=self._memory.options())
+        self._db = self._open_or_make()
         position, synced_at_ms = self._db.get(_POSITION), self._db.get(_SYNCED_AT_MS)
         if position is None or synced_at_ms is None:
             return None
         return StoreState(position=int(position), synced_at_ms=int(synced_at_ms))
+
+    def _open_or_make(self) -> Rdict:
+        """Open the directory; one that cannot be read is thrown away, since the changelog has everything."""
+        try:
+            return Rdict(str(self.path), options=self._memory.options())
+        except Exception as error:
+            if "lock" in str(error).lower():
+                raise StoreInUseError(f"{self.path} is in use: another worker has the same data directory") from error
+            logger.warning("the store %s cannot be read and is restored from its changelog: %s", self.path, error)
+            shutil.rmtree(self.path)
+            return Rdict(str(self.path), options=self._memory.options())
 
     def wipe(self) -> None:
         """Throw everything away and open an empty directory."""

@@ -59,8 +59,13 @@ class LoopGuard:
         self._stopped.set()
 
     def _watch(self) -> None:
-        while not self._stopped.wait(min(1.0, self._limit_s / 4)):
-            if time.monotonic() - self._beat > self._limit_s:
+        pause_s = min(1.0, self._limit_s / 4)
+        looked = time.monotonic()
+        while not self._stopped.wait(pause_s):
+            now, before, looked = time.monotonic(), looked, time.monotonic()
+            if now - before > pause_s + self._limit_s / 2:
+                self.beat()  # the whole process stood still, frozen or suspended: the loop deserves another chance
+            elif now - self._beat > self._limit_s:
                 faulthandler.dump_traceback(file=sys.stderr, all_threads=True)
                 self._on_stall(f"the event loop has stood still for {self._limit_s:.0f} s")
                 return

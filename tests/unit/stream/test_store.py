@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from airy_identify.stream.errors import StoreInUseError
 from airy_identify.stream.store import Store, StoreMemory, StoreState
 
 
@@ -38,8 +39,21 @@ def test_wiping_leaves_nothing(store: Store) -> None:
 
 def test_a_directory_has_one_owner_at_a_time(store: Store) -> None:
     store.open()
-    with pytest.raises(Exception, match=r"(?i)lock"):
+    store.write([(b"a", b"1")], position=7, now_ms=5)
+
+    with pytest.raises(StoreInUseError, match="same data directory"):
         Store(store.path, StoreMemory()).open()
+    assert store.get(b"a") == b"1"
+
+
+def test_a_directory_that_cannot_be_read_is_begun_anew(store: Store) -> None:
+    store.open()
+    store.write([(b"a", b"1")], position=7, now_ms=5)
+    store.close()
+    (store.path / "CURRENT").write_text("nonsense")
+
+    assert store.open() is None
+    assert list(store.rows()) == []
 
 
 def test_a_closed_store_says_so(store: Store) -> None:

@@ -1,0 +1,223 @@
+from typing import Any
+
+import pytest
+
+from airy_identify.core.commands import ConversationSummary, ResumeSlip
+from airy_identify.core.conversation import (
+    CONTENT_BYTES_MAX,
+    apply_message,
+    finish,
+    limit_stops,
+    open_conversation,
+    shorten,
+    visit,
+)
+from airy_identify.core.values import ContactConversation, Conversation, Message
+from tests.builders import (
+    CHANNEL_ID,
+    NEW_ID,
+    OTHER_CHANNEL_ID,
+    make_contact_conversation,
+    make_conversation,
+    make_message,
+    make_resume_slip,
+)
+
+FIRST = make_message(id="m1", sent_at_ms=10)
+
+
+def after(*messages: Message) -> Message | None:
+    row = None
+    for message in messages:
+        row = apply_message(row, message) or row
+    assert row is not None
+    return row.last_message
+
+
+# The last message
+
+
+def test_the_first_message_makes_a_row_that_does_not_know_when_it_began() -> None:
+    assert apply_message(None, FIRST) == make_conversation(created_at_ms=None, last_message=FIRST)
+
+
+def test_the_first_message_keeps_what_the_opened_row_knows() -> None:
+    row = make_conversation(created_at_ms=5, channel_id=OTHER_CHANNEL_ID)
+    assert apply_message(row, FIRST) == make_conversation(
+        created_at_ms=5, channel_id=OTHER_CHANNEL_ID, last_message=FIRST
+    )
+
+
+def test_the_last_message_is_the_one_sent_last_whenever_it_comes() -> None:
+    second = make_message(id="m0", sent_at_ms=20)
+    assert after(FIRST, second) == after(second, FIRST) == second
+
+
+def test_ties_go_to_the_greater_id() -> None:
+    tie = make_message(id="m2", sent_at_ms=10)
+    assert after(FIRST, tie) == after(tie, FIRST) == tie
+
+
+def test_a_newer_or_equal_record_of_the_same_message_replaces_it() -> None:
+    updated = make_message(id="m1", sent_at_ms=10, updated_at_ms=11, content="edited")
+    equal = make_message(id="m1", sent_at_ms=10, updated_at_ms=11, content="delivered")
+    assert after(FIRST, updated) == after(updated, FIRST) == updated
+    assert after(updated, equal) == equal
+    assert after(FIRST, make_message(id="m1", sent_at_ms=10, content="same time")) != FIRST
+
+
+def test_an_update_of_an_older_message_does_not_make_it_the_last() -> None:
+    second = make_message(id="m2", sent_at_ms=20)
+    assert after(FIRST, second, make_message(id="m1", sent_at_ms=10, updated_at_ms=30)) == second
+
+
+def test_a_message_that_changes_nothing_writes_nothing() -> None:
+    row = make_conversation(last_message=make_message(id="m1", sent_at_ms=10))
+    assert apply_message(row, FIRST) is None
+    assert apply_message(row, make_message(id="m0", sent_at_ms=9)) is None
+
+
+def test_content_over_16_kib_of_utf8_is_not_kept() -> None:
+    fits = "é" * (CONTENT_BYTES_MAX // 2)
+    for content in ("short", fits, "x" * CONTENT_BYTES_MAX):
+        message = make_message(content=content)
+        assert shorten(message) is message
+    for content in (fits + "x", "x" * (CONTENT_BYTES_MAX + 1)):
+        assert shorten(make_message(content=content)) == make_message(content=None)
+    assert shorten(make_message(content=None)) == make_message(content=None)
+
+
+def test_rows_stay_small_and_unchanged_by_the_same_long_message() -> None:
+    long = make_message(content="x" * 1_000_000)
+    row = apply_message(None, long)
+    assert row == make_conversation(created_at_ms=None, last_message=make_message(content=None))
+    assert apply_message(row, long) is None
+    assert apply_message(make_conversation(), long) == make_conversation(last_message=make_message(content=None))
+
+
+def test_a_minted_conversation_is_opened_once() -> None:
+    minted = make_contact_conversation(created_at_ms=5)
+    opened = make_conversation(created_at_ms=5)
+    assert open_conversation(None, minted) == opened
+    assert open_conversation(opened, minted) is None
+
+
+def test_a_conversation_may_be_opened_after_its_first_message() -> None:
+    row = make_conversation(created_at_ms=None, channel_id=OTHER_CHANNEL_ID, last_message=FIRST)
+    assert open_conversation(row, make_contact_conversation(created_at_ms=5)) == make_conversation(
+        created_at_ms=5, channel_id=CHANNEL_ID, last_message=FIRST
+    )
+
+
+# The routing slip
+
+
+def conversations(count: int) -> tuple[ContactConversation, ...]:
+    return tuple(make_contact_conversation(id=f"c{number:03}", created_at_ms=1000 - number) for number in range(count))
+
+
+def look_up_all(slip: ResumeSlip, rows: dict[Any, Conversation]) -> ResumeSlip:
+    return visit(slip, lambda _: True, rows.get)
+
+
+def test_a_visit_looks_up_what_is_held_and_leaves_the_rest() -> None:
+    one, two, three = conversations(3)
+    rows = {"c000": make_conversation(id="c000"), "c002": make_conversation(id="c002", last_message=FIRST)}
+    slip = visit(make_resume_slip(pending=(one, two, three)), lambda name: name != "c001", rows.get)
+    assert slip.pending == (two,)
+    assert slip.summaries == (
+        ConversationSummary(conversation=three, last_message=FIRST),
+        ConversationSummary(conversation=one, last_message=None),
+    )
+    assert not slip.truncated
+
+
+def test_a_conversation_without_a_row_has_no_last_message() -> None:
+    (one,) = conversations(1)
+    slip = look_up_all(make_resume_slip(pending=(one,)), {})
+    assert slip.summaries == (ConversationSummary(conversation=one, last_message=None),)
+
+
+def test_the_best_come_first() -> None:
+    said = {
+        "old": make_message(id="m1", sent_at_ms=10),
+        "tie-less": make_message(id="m2", sent_at_ms=20),
+        "tie-more": make_message(id="m3", sent_at_ms=20),
+    }
+    pending = [make_contact_conversation(id=name, created_at_ms=1) for name in said]
+    pending += [
+        make_contact_conversation(id="silent-b", created_at_ms=5),
+        make_contact_conversation(id="silent-a", created_at_ms=5),
+        make_contact_conversation(id="silent-new", created_at_ms=9),
+    ]
+    rows = {name: make_conversation(id=name, last_message=message) for name, message in said.items()}
+    expected = ["tie-more", "tie-less", "old", "silent-new", "silent-a", "silent-b"]
+    for order in (pending, pending[::-1]):
+        slip = look_up_all(make_resume_slip(pending=tuple(order)), rows)
+        assert [summary.conversation.id for summary in slip.summaries] == expected
+
+
+def test_50_are_kept_and_the_51st_truncates() -> None:
+    full = look_up_all(make_resume_slip(pending=conversations(50)), {})
+    assert (len(full.summaries), full.truncated) == (50, False)
+    over = look_up_all(make_resume_slip(pending=conversations(51)), {})
+    assert [summary.conversation.id for summary in over.summaries] == [c.id for c in conversations(50)]
+    assert over.truncated
+
+
+def test_a_later_stop_may_push_out_what_an_earlier_one_kept() -> None:
+    *most, last = conversations(51)
+    rows = {last.id: make_conversation(id=last.id, last_message=FIRST)}
+    slip = visit(make_resume_slip(pending=(*most, last)), lambda name: name != last.id, rows.get)
+    slip = look_up_all(slip, rows)
+    assert slip.summaries[0].conversation == last
+    assert (len(slip.summaries), slip.truncated, slip.pending) == (50, True, ())
+
+
+def test_what_was_truncated_stays_so() -> None:
+    assert look_up_all(make_resume_slip(pending=conversations(1), truncated=True), {}).truncated
+
+
+def test_a_slip_visits_at_most_8_partitions_those_of_the_newest_conversations() -> None:
+    slip = make_resume_slip(pending=conversations(20))
+    limited = limit_stops(slip, lambda name: int(name[1:]) % 10)
+    assert [conversation.id for conversation in limited.pending] == [
+        f"c{number:03}" for number in (*range(8), *range(10, 18))
+    ]
+    assert limited.truncated
+
+
+def test_few_partitions_are_no_limit() -> None:
+    slip = make_resume_slip(pending=conversations(20))
+    assert limit_stops(slip, lambda name: int(name[1:]) % 8) is slip
+    assert limit_stops(slip, lambda _: 3, stops_max=1) is slip
+
+
+def test_the_answer_is_what_the_slip_gathered() -> None:
+    summaries = (ConversationSummary(conversation=make_contact_conversation(), last_message=FIRST),)
+    slip = make_resume_slip(
+        summaries=summaries,
+        created_contact=True,
+        created_conversation=True,
+        minted=NEW_ID,
+        truncated=True,
+        dry_run=True,
+    )
+    answer = finish(slip)
+    for name in ("request_id", "contact", "created_contact", "created_conversation", "merged", "warnings"):
+        assert getattr(answer, name) == getattr(slip, name)
+    assert (answer.conversations, answer.truncated, answer.dry_run) == (summaries, True, True)
+    assert answer.accepted_at_ms == slip.accepted_at_ms
+    assert not finish(make_resume_slip(summaries=summaries)).truncated
+
+
+def test_an_answer_without_a_messages_content_is_truncated() -> None:
+    cut = ConversationSummary(conversation=make_contact_conversation(), last_message=make_message(content=None))
+    silent = ConversationSummary(conversation=make_contact_conversation(), last_message=None)
+    assert finish(make_resume_slip(summaries=(silent, cut))).truncated
+    assert not finish(make_resume_slip(summaries=(silent,))).truncated
+
+
+def test_a_slip_on_its_way_is_no_answer() -> None:
+    with pytest.raises(ValueError, match="still to be looked up"):
+        finish(make_resume_slip(pending=conversations(1)))

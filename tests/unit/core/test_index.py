@@ -1,0 +1,53 @@
+from airy_identify.core.index import write_contacts, write_conversation
+from airy_identify.core.values import AliasKey, ContactId, ContactKey, ConversationOwnerKey, IdentifierKey, Owner
+from tests.builders import NEW_ID, TENANT, make_contact
+
+ALIAS = ContactId("alias")
+LOSER_ID = ContactId("loser")
+TARGET_ID = ContactId("target")
+OWNER = Owner(contact_id=TARGET_ID)
+
+
+def identifier_key(kind: str, value: str) -> IdentifierKey:
+    return IdentifierKey(tenant=TENANT, kind=kind, value=value)
+
+
+def test_a_new_contact_is_written_with_its_identifiers() -> None:
+    target = make_contact(id="target", external_id="u1", email="a@b.cd")
+    assert write_contacts(TENANT, ((None, target),)) == [
+        (ContactKey(tenant=TENANT, contact_id=TARGET_ID), target),
+        (identifier_key("external_id", "u1"), OWNER),
+        (identifier_key("email", "a@b.cd"), OWNER),
+    ]
+
+
+def test_only_identifiers_that_changed_are_written() -> None:
+    before = make_contact(id="target", external_id="u1", email="a@b.cd")
+    after = make_contact(id="target", external_id="u1", email="e@f.gh")
+    assert write_contacts(TENANT, ((before, after),))[1:] == [
+        (identifier_key("email", "e@f.gh"), OWNER),
+        (identifier_key("email", "a@b.cd"), None),
+    ]
+
+
+def test_an_identifier_that_is_passed_on_is_written_once() -> None:
+    before = make_contact(id="target", external_id="u1")
+    after = make_contact(id="target", external_id="u1", identifiers={"device": "d"})
+    loser, lost = make_contact(id="loser", identifiers={"device": "d"}), make_contact(id="loser")
+    assert write_contacts(TENANT, ((before, after), (loser, lost))) == [
+        (ContactKey(tenant=TENANT, contact_id=TARGET_ID), after),
+        (ContactKey(tenant=TENANT, contact_id=LOSER_ID), lost),
+        (identifier_key("device", "d"), OWNER),
+    ]
+
+
+def test_a_minted_conversation_has_an_owner_and_an_alias() -> None:
+    assert write_conversation(TENANT, NEW_ID, alias=ALIAS, contact_id=TARGET_ID) == [
+        (ConversationOwnerKey(tenant=TENANT, conversation_id=NEW_ID), OWNER),
+        (AliasKey(tenant=TENANT, contact_id=ALIAS), OWNER),
+    ]
+
+
+def test_a_contact_is_no_alias_of_itself() -> None:
+    writes = write_conversation(TENANT, NEW_ID, alias=TARGET_ID, contact_id=TARGET_ID)
+    assert [key for key, _ in writes] == [ConversationOwnerKey(tenant=TENANT, conversation_id=NEW_ID)]
