@@ -32,8 +32,9 @@ def test_any_order_of_arrival_gives_the_same_row(data: st.DataObject, arriving: 
     row = fold(None, arriving)
     assert row == fold(None, shuffled) == fold(None, arriving + shuffled)
     assert row is not None
-    assert row.last_message is not None
-    assert row.last_message.sent_at_ms == max(message.sent_at_ms for message in arriving)
+    sent_last = [message for message in arriving if message.sent_at_ms == max(m.sent_at_ms for m in arriving)]
+    same_message = [message for message in sent_last if message.id == max(m.id for m in sent_last)]
+    assert row.last_message == max(same_message, key=lambda message: message.updated_at_ms or 0)
 
 
 @given(st.data(), messages)

@@ -5,9 +5,10 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from airy_identify.core.metadata import merge_patch, patch_metadata
+from tests.property.naive_identity import patched
 
 RFC_7396_APPENDIX_A = [
     ('{"a":"b"}', '{"a":"c"}', '{"a":"c"}'),
@@ -57,6 +58,13 @@ def test_a_patch_applied_twice_changes_nothing_more(first: dict[str, Any], patch
 @given(objects, objects)
 def test_no_member_is_ever_null(first: dict[str, Any], patch: dict[str, Any]) -> None:
     assert not has_null_member(merge_patch(merge_patch({}, first), patch))
+
+
+@given(objects, objects)
+@example({"a": 1}, {"a": True})
+@example({"a": [1]}, {"a": [1.0]})
+def test_it_does_what_the_rfc_says_word_for_word(target: dict[str, Any], patch: dict[str, Any]) -> None:
+    assert text(merge_patch(target, patch)) == text(patched(target, patch))
 
 
 @given(objects, objects)

@@ -58,6 +58,12 @@ def test_ties_go_to_the_greater_id() -> None:
     assert after(FIRST, tie) == after(tie, FIRST) == tie
 
 
+def test_an_update_does_not_win_a_tie_for_the_smaller_id() -> None:
+    updated = make_message(id="m1", sent_at_ms=10, updated_at_ms=99)
+    tie = make_message(id="m2", sent_at_ms=10)
+    assert after(updated, tie) == after(tie, updated) == tie
+
+
 def test_a_newer_or_equal_record_of_the_same_message_replaces_it() -> None:
     updated = make_message(id="m1", sent_at_ms=10, updated_at_ms=11, content="edited")
     equal = make_message(id="m1", sent_at_ms=10, updated_at_ms=11, content="delivered")

@@ -1,0 +1,74 @@
+# Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test check lint format chaos bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+READY := $(VENV)/.ready
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+MINUTES ?= 10
+UV_VERSION := 0.13.9
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml
+
+# Compiled modules halve the time that a process takes to start.
+unexport PYTHONDONTWRITEBYTECODE
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## The main job once, from nothing, printed
+	@$(BIN)/airy-identify demo
+
+dev: $(INSTALLED) ## Kafka, a worker and a bridge in this terminal, until Ctrl-C (options: ARGS="--data-dir local")
+	@$(BIN)/airy-identify dev $(ARGS)
+
+test: lint ## Every test, on a Kafka of its own, with coverage
+	@$(BIN)/python -m pytest -q -p tests.coverage_gate
+
+check: lint ## The quick loop: everything that needs no Kafka
+	@$(BIN)/python -m pytest -q -m "not kafka"
+
+lint: $(READY) ## Style, format, types, import layers
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "not formatted: run 'make format'" >&2; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo > $(VENV)/lint-imports.log || { cat $(VENV)/lint-imports.log; exit 1; }
+
+format: $(READY) ## Put every file into format, and mend what can be mended
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10
+	@CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q -s tests/kafka/test_chaos.py
+
+bench: $(READY) ## Throughput, latency and CPU share through real topics
+	@$(BIN)/python -m benchmarks
+
+lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
+	@$(PIP_INSTALL) uv==$(UV_VERSION)
+	@$(COMPILE) --custom-compile-command "make lock" --group build --output-file requirements.lock
+	@$(COMPILE) --custom-compile-command "make lock" --group dev --output-file requirements-dev.lock
+
+clean: ## Remove .venv and everything that tools have left here
+	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+
+# A virtual environment with what it takes to run the service, and the service itself.
+$(INSTALLED): requirements.lock pyproject.toml
+	@python=; for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then echo "Python 3.11 or newer is needed and was not found: install it, or say make PYTHON=/path/to/python." >&2; exit 2; fi; \
+	rm -rf $(VENV); \
+	"$$python" -m venv $(VENV) || { rm -rf $(VENV); echo "$$python cannot make virtual environments: install its venv module (on Debian the package python3-venv)." >&2; exit 2; }
+	@echo "installing what requirements.lock names into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes --requirement requirements.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The tools of those who develop it, in the same place.
+$(READY): $(INSTALLED) requirements-dev.lock
+	@echo "installing what requirements-dev.lock names into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,51 @@
+"""The command line: assembles the commands; what they do is in `ops` and `bootstrap`."""
+
+import click
+
+from airy_identify.ops.commands.base import Commands, example, settings_of_environment
+from airy_identify.ops.commands.dead_letters import dead_letters
+from airy_identify.ops.commands.demo import demo
+from airy_identify.ops.commands.dev import dev
+from airy_identify.ops.commands.identify import identify
+from airy_identify.ops.commands.state import state
+from airy_identify.ops.commands.topics import topics
+from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=example("airy-identify demo"),
+)
+@click.version_option(package_name="airy-identify")
+def main() -> None:
+    """Kafka topics in, contact identities and resume tokens out.
+
+    Settings are environment variables, AIRY_IDENTIFY_*. Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+    """
+
+
+@main.command(epilog=example("AIRY_IDENTIFY_JWT_SECRET=… airy-identify worker"))
+def worker() -> None:
+    """Run a worker: it reads the topics, keeps the state and writes the answers."""
+    settings = settings_of_environment(required=WORKER_REQUIRES)
+    from airy_identify.bootstrap import run_worker  # noqa: PLC0415 - so that the other commands need not wait for Faust
+
+    click.get_current_context().exit(run_worker(settings))
+
+
+@main.command(epilog=example("AIRY_IDENTIFY_SYSTEM_TOKEN=… AIRY_IDENTIFY_JWT_SECRET=… airy-identify web"))
+def web() -> None:
+    """Run a bridge: it answers HTTP by way of the topics."""
+    settings = settings_of_environment(required=BRIDGE_REQUIRES)
+    from airy_identify.bootstrap import run_web  # noqa: PLC0415 - so that the other commands need not wait for Faust
+
+    click.get_current_context().exit(run_web(settings))
+
+
+for command in (dev, demo, topics, identify, state, dead_letters):
+    main.add_command(command)
+
+
+if __name__ == "__main__":
+    main(prog_name="airy-identify")

@@ -1,0 +1,154 @@
+"""Conversations: what was said last in each, and how a resume slip collects them.
+
+- `last_message` has the greatest `sent_at`; ties go to the greater message id. An equal or newer record of the same
+  message replaces it. So rows do not depend on the order in which different messages arrive.
+- Content over 16 KiB is not kept, and so not answered: it is null.
+- A slip looks up all conversations of its contact on the channel, at most 8 partitions of them, newest first.
+- It keeps the best 50: newest last message first, those without last, then newest created, then id ascending.
+- What is left out, cut or not looked up makes the answer `truncated`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from airy_identify.core.commands import ConversationSummary, Identified, ResumeSlip
+from airy_identify.core.values import ContactConversation, Conversation, ConversationId, Message
+
+CONTENT_BYTES_MAX = 16 * 1024
+SUMMARIES_MAX = 50
+STOPS_MAX = 8
+
+
+def apply_message(row: Conversation | None, message: Message) -> Conversation | None:
+    """Return the conversation's row with this message as its last, or `None` if the row does not change.
+
+    A message may come before its conversation was opened, and may be one of Airy's own: then there is no row yet.
+    """
+    if row is None:
+        return Conversation(
+            id=message.conversation_id,
+            channel_id=message.channel_id,
+            source=message.source,
+            last_message=shorten(message),
+        )
+    if row.last_message is not None and _recency(message) < _recency(row.last_message):
+        return None
+    kept = shorten(message)
+    return None if kept == row.last_message else replace(row, last_message=kept)
+
+
+def shorten(message: Message) -> Message:
+    """Return the message without its content if that is longer than an answer shows it.
+
+    Rows hold messages this way, so a row is a few KiB more than `CONTENT_BYTES_MAX`, whatever Airy lets a visitor send.
+    """
+    content = message.content
+    if content is None or _fits(content):
+        return message
+    return replace(message, content=None)
+
+
+def open_conversation(row: Conversation | None, minted: ContactConversation) -> Conversation | None:
+    """Return the row of a minted conversation, or `None` if it is open already. Its first message may have come first."""
+    if row is not None and row.created_at_ms is not None:
+        return None
+    return Conversation(
+        id=minted.id,
+        channel_id=minted.channel_id,
+        source=minted.source,
+        created_at_ms=minted.created_at_ms,
+        last_message=None if row is None else row.last_message,
+    )
+
+
+def limit_stops(
+    slip: ResumeSlip, partition_of: Callable[[ConversationId], int], stops_max: int = STOPS_MAX
+) -> ResumeSlip:
+    """Return the slip with only as many partitions to visit as it may, those of the newest conversations."""
+    stops: set[int] = set()
+    kept = []
+    for conversation in slip.pending:
+        stop = partition_of(conversation.id)
+        if stop in stops or len(stops) < stops_max:
+            stops.add(stop)
+            kept.append(conversation)
+    if len(kept) == len(slip.pending):
+        return slip
+    return replace(slip, pending=tuple(kept), truncated=True)
+
+
+def visit(
+    slip: ResumeSlip,
+    held: Callable[[ConversationId], bool],
+    row: Callable[[ConversationId], Conversation | None],
+) -> ResumeSlip:
+    """Return the slip after a stop: every pending conversation that is held here is looked up, the best are kept.
+
+    A conversation without a row is one in which nothing was said.
+    """
+    summaries = list(slip.summaries)
+    pending = []
+    for conversation in slip.pending:
+        if held(conversation.id):
+            found = row(conversation.id)
+            last_message = None if found is None else found.last_message
+            summaries.append(ConversationSummary(conversation=conversation, last_message=last_message))
+        else:
+            pending.append(conversation)
+    if len(summaries) > 1:
+        _sort(summaries)
+    return replace(
+        slip,
+        pending=tuple(pending),
+        summaries=tuple(summaries[:SUMMARIES_MAX]),
+        truncated=slip.truncated or len(summaries) > SUMMARIES_MAX,
+    )
+
+
+def finish(slip: ResumeSlip) -> Identified:
+    """Return the answer of a slip that has been everywhere.
+
+    Raises:
+        ValueError: there are conversations yet to be looked up.
+    """
+    if slip.pending:
+        raise ValueError(f"{len(slip.pending)} conversations of {slip.request_id} are still to be looked up")
+    return Identified(
+        request_id=slip.request_id,
+        contact=slip.contact,
+        conversations=slip.summaries,
+        created_contact=slip.created_contact,
+        created_conversation=slip.created_conversation,
+        merged=slip.merged,
+        warnings=slip.warnings,
+        truncated=slip.truncated or any(_is_cut(summary) for summary in slip.summaries),
+        dry_run=slip.dry_run,
+        accepted_at_ms=slip.accepted_at_ms,
+    )
+
+
+def _recency(message: Message) -> tuple[int, str, int]:
+    return (message.sent_at_ms, message.id, message.updated_at_ms or 0)
+
+
+def _fits(content: str) -> bool:
+    # A character is one to four bytes of UTF-8, so most contents need not be encoded to be measured.
+    if len(content) > CONTENT_BYTES_MAX:
+        return False
+    return 4 * len(content) <= CONTENT_BYTES_MAX or len(content.encode()) <= CONTENT_BYTES_MAX
+
+
+def _is_cut(summary: ConversationSummary) -> bool:
+    return summary.last_message is not None and summary.last_message.content is None
+
+
+def _sort(summaries: list[ConversationSummary]) -> None:
+    """Sort the best first: by the last key first, as sorting is stable."""
+    summaries.sort(key=lambda summary: summary.conversation.id)
+    summaries.sort(key=lambda summary: summary.conversation.created_at_ms, reverse=True)
+    summaries.sort(key=_last_said, reverse=True)
+
+
+def _last_said(summary: ConversationSummary) -> tuple[bool, int, str]:
+    message = summary.last_message
+    return (False, 0, "") if message is None else (True, message.sent_at_ms, message.id)

@@ -1,0 +1,1 @@
+"""What operators run: topics, local broker, dead letters, state."""
