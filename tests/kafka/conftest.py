@@ -1,7 +1,8 @@
 """Fresh topics for each test, on the broker of the session."""
 
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.ops.topics import create_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import AIRY_PARTITIONS, declare, declare_airy
+from tests.kafka.processes import ServiceProcess
+from tests.kafka.service import Service, put_channels
 
 JWT_SECRET = "dGVzdC1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy1vci1tb3Jl"
 SYSTEM_TOKEN = "test-system-token"
@@ -22,25 +25,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kafka)
 
 
+def settings_of(broker: LocalKafka, directory: Path, **overrides: object) -> Settings:
+    """Return settings of an installation of its own: fresh prefix, app id, Airy namespace and data directory."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    values: dict[str, object] = {
+        "kafka_bootstrap_servers": broker.bootstrap_servers,
+        "data_dir": directory / prefix,
+        "topic_prefix": f"{prefix}-",
+        "airy_core_namespace": prefix,
+        "system_token": SYSTEM_TOKEN,
+        "jwt_secret": JWT_SECRET,
+        "partitions": 4,
+        "http_port": 0,
+        "worker_port": 0,
+        "session_timeout_ms": 6000,
+    }
+    return Settings.model_validate(values | overrides)
+
+
+async def create_all_topics(settings: Settings) -> None:
+    """Create our topics and Airy's."""
+    names = settings.topic_names
+    ours = declare(
+        names, partitions=settings.partitions, messages_partitions=AIRY_PARTITIONS, production=settings.production
+    )
+    declarations = (*declare_airy(names), *ours)
+    await create_topics(settings.kafka_bootstrap_servers, declarations, replication_factor=settings.replication_factor)
+
+
 @pytest.fixture
 def make_settings(broker: LocalKafka, tmp_path: Path) -> Callable[..., Settings]:
-    """Return settings of an installation of its own: fresh prefix, app id, Airy namespace and data directory."""
+    """Return what makes settings: `settings_of` on the session's broker."""
 
     def make(**overrides: object) -> Settings:
-        prefix = f"test-{uuid.uuid4().hex[:12]}"
-        values: dict[str, object] = {
-            "kafka_bootstrap_servers": broker.bootstrap_servers,
-            "data_dir": tmp_path / prefix,
-            "topic_prefix": f"{prefix}-",
-            "airy_core_namespace": prefix,
-            "system_token": SYSTEM_TOKEN,
-            "jwt_secret": JWT_SECRET,
-            "partitions": 4,
-            "http_port": 0,
-            "worker_port": 0,
-            "session_timeout_ms": 6000,
-        }
-        return Settings.model_validate(values | overrides)
+        return settings_of(broker, tmp_path, **overrides)
 
     return make
 
@@ -51,16 +69,31 @@ def make_installation(make_settings: Callable[..., Settings]) -> Callable[..., A
 
     async def make(**overrides: object) -> Settings:
         settings = make_settings(**overrides)
-        names = settings.topic_names
-        ours = declare(
-            names,
-            partitions=settings.partitions,
-            messages_partitions=AIRY_PARTITIONS,
-            production=settings.production,
-        )
-        declarations = (*declare_airy(names), *ours)
-        servers = settings.kafka_bootstrap_servers
-        await create_topics(servers, declarations, replication_factor=settings.replication_factor)
+        await create_all_topics(settings)
         return settings
 
     return make
+
+
+@pytest.fixture(scope="session")
+def service(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A worker and a bridge that tests share which only ask. They log at INFO into their files."""
+    directory = tmp_path_factory.mktemp("service")
+    settings = settings_of(broker, directory)
+    worker, bridge = (ServiceProcess(command, settings, directory) for command in ("worker", "web"))
+    asking = Service(settings, str(uuid.uuid4()), worker, bridge)
+
+    async def start() -> None:
+        await create_all_topics(settings)
+        await put_channels(settings, [asking.channel])
+        worker.start()
+        bridge.start()
+        await worker.until_ready()
+        await bridge.until_ready()
+
+    try:
+        asyncio.run(start())
+        yield asking
+    finally:
+        worker.kill()
+        bridge.kill()

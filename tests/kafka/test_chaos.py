@@ -24,13 +24,14 @@ from airy_identify.ops.topics import read_topics
 from airy_identify.settings import Settings
 from airy_identify.stream.store import Store, StoreMemory
 from airy_identify.topics import AIRY_PARTITIONS, CONVERSATION, IDENTITY, declare
-from airy_identify.wire.airy import Channel, encode_channel, encode_message
+from airy_identify.wire.airy import encode_message
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, ERROR_RESPONSE
 from airy_identify.wire.commands import decode_command
 from airy_identify.wire.conversation_commands import decode_conversation_command
 from airy_identify.wire.rows import PROGRESS_KEY
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import Oracle, Rows, fold, nonempty, read
+from tests.kafka.service import put_channels
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -161,22 +162,9 @@ class Havoc:
 
     def _assert_nobody_died(self) -> None:
         """A worker that is down was killed (-9) or terminated (0); anything else ended by itself."""
-        codes = [worker.exit_code for worker in self.workers if not worker.runs]
-        assert set(codes) <= {None, -signal.SIGKILL, 0}
-
-
-async def put_channels(settings: Settings) -> None:
-    producer = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers).idempotent_producer(
-        request_timeout_ms=20_000
-    )
-    await producer.start()
-    try:
-        for channel_id in CHANNELS.values():
-            channel = Channel(id=ChannelId(channel_id), source="chatplugin", source_channel_id="chaos", connected=True)
-            topic = settings.topic_names.airy_channels
-            await producer.send_and_wait(topic, key=channel_id.encode(), value=encode_channel(channel))
-    finally:
-        await close_client(producer)
+        for worker in self.workers:
+            words = worker.log_file.read_text().splitlines()[-5:] if worker.log_file.exists() else []
+            assert worker.runs or worker.exit_code in {None, -signal.SIGKILL, 0}, words
 
 
 async def until_settled(settings: Settings, load: Load) -> None:
@@ -207,7 +195,7 @@ async def test_nothing_is_lost_doubled_or_wrong(
     settings = await make_installation(
         channel_tenants={channel: tenant for tenant, channel in CHANNELS.items()}, requests_tenants=None
     )
-    await put_channels(settings)
+    await put_channels(settings, CHANNELS.values())
     load = Load(settings, random.Random(SEED))
     havoc = Havoc(
         [ServiceProcess("worker", settings, tmp_path, name=f"w{number}") for number in range(WORKERS)],

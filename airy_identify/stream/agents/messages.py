@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiokafka.structs import ConsumerRecord
 
+from airy_identify.core.conversation import shorten
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.batch import Batch
@@ -23,11 +24,14 @@ class MessagesAgent:
     now_ms: Callable[[], int]
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
-        """Send the message to its conversation; a tombstone names none and is passed over."""
+        """Send the message to its conversation; a tombstone names none and is passed over.
+
+        Content that no answer shows is dropped here already, so that no record of ours outgrows its topic.
+        """
         if record.value is None:
             return
         try:
-            message = decode_message(record.value)
+            message = shorten(decode_message(record.value))
         except UndecodableError as error:
             rejected = Rejected(reason=Reason.INVALID_FIELD, message=f"not a message of Airy: {error}")
             self.dead_letters.send(batch, record, rejected, self.now_ms())
