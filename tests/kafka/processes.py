@@ -43,13 +43,18 @@ def _text(value: object) -> str:
 class ServiceProcess:
     """`python -m airy_identify worker` or `web`."""
 
-    def __init__(self, command: str, settings: Settings, directory: Path, *, name: str = "one") -> None:
+    def __init__(
+        self, command: str, settings: Settings, directory: Path, *, name: str = "one", measured: bool = False
+    ) -> None:
+        """Prepare a process. `measured`: for coverage, which slows it down, and tells nothing when it is killed."""
         self.command = command
         self.port = free_port()
         self.data_dir = directory / f"{name}-state"
         self.log_file = directory / f"{name}-{command}.log"
         ports = {"worker_port": self.port} if command == "worker" else {"http_port": self.port}
         self._environment = environment_of(settings, data_dir=self.data_dir, **ports)
+        if not measured:
+            self._environment = {name: text for name, text in self._environment.items() if "COVERAGE" not in name}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -27,7 +27,7 @@ async def test_logs_tell_nothing_of_anybody(
     settings = await make_installation()
     channel = str(uuid.uuid4())
     await put_channels(settings, [channel])
-    worker, bridge = (ServiceProcess(command, settings, tmp_path) for command in ("worker", "web"))
+    worker, bridge = (ServiceProcess(command, settings, tmp_path, measured=True) for command in ("worker", "web"))
     service = Service(settings, channel, worker, bridge)
     tokens = []
     fields: dict[str, Any] = {
