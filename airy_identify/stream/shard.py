@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client
@@ -173,7 +173,8 @@ class Shard:
             await self._until_not_wanted()
         except StoreInUseError:
             raise
-        except (KafkaError, TimeoutError, asyncio.CancelledError, StreamError, OSError) as error:
+        except (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError) as error:
+            # A producer that is fenced between two sends refuses the next with `IllegalOperation`, no Kafka error.
             # aiokafka cancels the futures of a failed batch and of a closing client: nobody else cancels a shard
             # that is wanted, so a cancellation means what an error means.
             if not self.wanted:
