@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import IllegalOperation, ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client, partition_for, quieten_lost_futures
@@ -261,3 +261,35 @@ async def test_an_aborted_batch_is_nowhere_and_comes_again(installation: Install
     stale.open()
     assert stale.get(key) in {None, b"1"}
     stale.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusingClients(KafkaClients):
+    """Clients of which one shard's first send is refused, as by a producer that was fenced between two sends."""
+
+    refused: str = ""
+    refusals: list[str] = field(default_factory=list)
+
+    def transactional_producer(self, transactional_id: str, *, request_timeout_ms: int) -> AIOKafkaProducer:
+        producer = KafkaClients.transactional_producer(self, transactional_id, request_timeout_ms=request_timeout_ms)
+        send_batch = producer.send_batch
+
+        async def refuse_once(*arguments: object, **options: object) -> object:
+            if transactional_id.endswith(self.refused) and not self.refusals:
+                self.refusals.append(transactional_id)
+                raise IllegalOperation("Can't send messages while not in transaction")
+            return await send_batch(*arguments, **options)
+
+        producer.send_batch = refuse_once
+        return producer
+
+
+async def test_a_shard_that_is_fenced_between_two_sends_opens_again(installation: Installation, tmp_path: Path) -> None:
+    clients = RefusingClients(bootstrap_servers=installation.clients.bootstrap_servers, refused="first-0")
+    key = key_of(0)
+    await installation.produce((key, b"once"))
+    async with running(installation, tmp_path, clients=clients) as run:
+        await run.until(lambda: run.of(0).next_offset == 1)
+        assert run.metrics.reopened == [("first", "IllegalOperation")]
+    assert clients.refusals
+    assert counts(await installation.dump("middle")) == {key: [1]}
