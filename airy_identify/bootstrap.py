@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from airy_identify.core.values import ConversationId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
-from airy_identify.intake.identify import IntakePolicy, Stamp
+from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
 from airy_identify.ops.topics import check_topics, read_topics
 from airy_identify.settings import Settings

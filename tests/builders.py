@@ -3,14 +3,35 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airy_identify.core.commands import (
+from airy_identify.core.answers import (
+    ContactChanged,
+    ContactDetails,
+    ContactForgotten,
+    ContactInfo,
+    ContactRestored,
     ContactView,
     ConversationSummary,
+    ExplainedKey,
+    Explanation,
+    ForgetConversation,
     Identified,
-    Identify,
-    OnConflict,
-    ReplyTo,
+    JournalEntry,
+    Outcome,
     ResumeSlip,
+    TargetChoice,
+    TokenGiven,
+    TokenSlip,
+)
+from airy_identify.core.commands import (
+    Forget,
+    GiveResumeToken,
+    Identify,
+    Info,
+    Merge,
+    OnConflict,
+    Release,
+    ReplyTo,
+    Unmerge,
 )
 from airy_identify.core.reasons import Reason, Warned
 from airy_identify.core.values import (
@@ -22,9 +43,13 @@ from airy_identify.core.values import (
     ConversationId,
     CustomIdentifiers,
     Email,
+    Identifier,
+    Level,
+    Merged,
     Message,
     Owner,
     PhoneNumber,
+    Separation,
     TenantId,
 )
 from airy_identify.intake.channels import ChannelDirectory
@@ -82,6 +107,47 @@ def make_identify_command(**over: Any) -> Identify:
     return Identify(**defaults | _plain(over))
 
 
+def _asked(over: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    """Return the members that all commands have, and those of this one."""
+    common: dict[str, Any] = {
+        "request_id": "request-1",
+        "tenant": TENANT,
+        "accepted_at_ms": ACCEPTED_AT_MS,
+        "rules_version": 1,
+        "reply_to": make_reply_to(),
+    }
+    return common | defaults | over
+
+
+def make_identifier(kind: str, value: str) -> Identifier:
+    return Identifier(kind=kind, value=value)
+
+
+def make_merge(source_id: str, destination_id: str, **over: Any) -> Merge:
+    return Merge(**_asked(over, source_id=source_id, destination_id=destination_id))
+
+
+def make_unmerge(contact_id: str, **over: Any) -> Unmerge:
+    return Unmerge(**_asked(over, contact_id=contact_id))
+
+
+def make_release(contact_id: str, kind: str, value: str, **over: Any) -> Release:
+    return Release(**_asked(over, contact_id=contact_id, identifier=make_identifier(kind, value)))
+
+
+def make_forget(contact_id: str, **over: Any) -> Forget:
+    return Forget(**_asked(over, contact_id=contact_id))
+
+
+def make_info(contact_id: str | None = None, identifier: tuple[str, str] | None = None, **over: Any) -> Info:
+    given = None if identifier is None else make_identifier(*identifier)
+    return Info(**_asked(over, contact_id=contact_id, identifier=given))
+
+
+def make_give_token(**over: Any) -> GiveResumeToken:
+    return GiveResumeToken(**_asked(over, channel_id=CHANNEL_ID, conversation_id=NEW_ID) | over)
+
+
 def make_contact_conversation(**over: Any) -> ContactConversation:
     defaults: dict[str, Any] = {
         "id": NEW_ID,
@@ -99,6 +165,23 @@ def make_contact(**over: Any) -> Contact:
         "updated_at_ms": ACCEPTED_AT_MS,
     }
     return Contact(**defaults | _plain(over))
+
+
+def make_separation(own: str, other: str) -> Separation:
+    return Separation(own=ContactId(own), other=ContactId(other))
+
+
+def make_merged(**over: Any) -> Merged:
+    defaults: dict[str, Any] = {
+        "survivor": make_contact(id="survivor"),
+        "merged": make_contact(id="merged"),
+        "merged_at_ms": ACCEPTED_AT_MS,
+        "why": "email",
+        "request_id": "request-1",
+        "offset": 0,
+        "alone": True,
+    }
+    return Merged(**defaults | over)
 
 
 def make_contact_view(**over: Any) -> ContactView:
@@ -160,6 +243,41 @@ def make_resume_slip(**over: Any) -> ResumeSlip:
     return ResumeSlip(**defaults | over)
 
 
+def make_token_slip(**over: Any) -> TokenSlip:
+    defaults: dict[str, Any] = {
+        "request_id": "request-1",
+        "accepted_at_ms": ACCEPTED_AT_MS,
+        "reply_to": make_reply_to(),
+        "channel_id": CHANNEL_ID,
+        "conversation_id": NEW_ID,
+        "owned": True,
+    }
+    return TokenSlip(**defaults | over)
+
+
+def make_explanation(**over: Any) -> Explanation:
+    key = ExplainedKey(field="email", level=Level.KNOWN, outcome=Outcome.MATCHED, why="words")
+    return Explanation(**{"target": TargetChoice.FOUND, "by": "email", "keys": (key,)} | over)
+
+
+def make_journal_entry(**over: Any) -> JournalEntry:
+    defaults: dict[str, Any] = {
+        "merged_id": "merged",
+        "into_id": "survivor",
+        "merged_at_ms": ACCEPTED_AT_MS,
+        "why": "email",
+        "request_id": "request-1",
+        "offset": 0,
+        "survivor_before": None,
+        "merged_before": None,
+    }
+    return JournalEntry(**defaults | over)
+
+
+def make_details(**over: Any) -> ContactDetails:
+    return ContactDetails(**{"aliases": (), "journal": ()} | over)
+
+
 def make_conversation_summary(**over: Any) -> ConversationSummary:
     return ConversationSummary(**{"conversation": make_contact_conversation(), "last_message": None} | over)
 
@@ -183,6 +301,48 @@ def make_identified(**over: Any) -> Identified:
         "accepted_at_ms": ACCEPTED_AT_MS,
     }
     return Identified(**defaults | over)
+
+
+def make_contact_info(**over: Any) -> ContactInfo:
+    defaults: dict[str, Any] = {
+        "request_id": "request-1",
+        "contact": make_contact_view(),
+        "conversations": (),
+        "details": make_details(),
+    }
+    return ContactInfo(**defaults | over)
+
+
+def make_contact_changed(**over: Any) -> ContactChanged:
+    defaults: dict[str, Any] = {"request_id": "request-1", "contact": make_contact_view()}
+    return ContactChanged(**defaults | over)
+
+
+def make_contact_restored(**over: Any) -> ContactRestored:
+    defaults: dict[str, Any] = {
+        "request_id": "request-1",
+        "contact": make_contact_view(),
+        "restored": make_contact_view(id="restored"),
+    }
+    return ContactRestored(**defaults | over)
+
+
+def make_contact_forgotten(**over: Any) -> ContactForgotten:
+    return ContactForgotten(**{"request_id": "request-1"} | over)
+
+
+def make_token_given(**over: Any) -> TokenGiven:
+    defaults: dict[str, Any] = {
+        "request_id": "request-1",
+        "accepted_at_ms": ACCEPTED_AT_MS,
+        "channel_id": CHANNEL_ID,
+        "conversation_id": NEW_ID,
+    }
+    return TokenGiven(**defaults | over)
+
+
+def make_forget_conversation(conversation_id: str) -> ForgetConversation:
+    return ForgetConversation(conversation_id=ConversationId(conversation_id))
 
 
 def make_channel(**over: Any) -> Channel:

@@ -1,16 +1,20 @@
 """Fakes of the tables that the rules read."""
 
-from airy_identify.core.commands import Identify
-from airy_identify.core.identify import Decision, identify
+from airy_identify.core.answers import Decision
+from airy_identify.core.commands import Command
+from airy_identify.core.decide import decide
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import (
     AliasKey,
     Contact,
     ContactKey,
     ConversationOwnerKey,
+    Forgotten,
     IdentifierKey,
     IdentityKey,
     IdentityRow,
+    JournalKey,
+    Merged,
     Owner,
     TenantId,
 )
@@ -18,24 +22,31 @@ from tests.builders import TENANT
 
 
 class InMemoryIdentityTable:
-    """The table `contact-identity` as a dict."""
+    """The table `contact-identity` as a dict. `offset` is the place in the log of the next command."""
 
     def __init__(self) -> None:
         self.rows: dict[IdentityKey, IdentityRow] = {}
+        self.offset = 0
 
-    def contact(self, key: ContactKey, /) -> Contact | None:
+    def contact(self, key: ContactKey, /) -> Contact | Forgotten | None:
         row = self.rows.get(key)
-        assert row is None or isinstance(row, Contact)
+        assert row is None or isinstance(row, Contact | Forgotten)
         return row
 
-    def owner(self, key: IdentifierKey | AliasKey | ConversationOwnerKey, /) -> Owner | None:
+    def owner(self, key: IdentifierKey | AliasKey | ConversationOwnerKey, /) -> Owner | Forgotten | None:
         row = self.rows.get(key)
-        assert row is None or isinstance(row, Owner)
+        assert row is None or isinstance(row, Owner | Forgotten)
         return row
 
-    def apply(self, command: Identify) -> Decision | Rejected:
+    def journal(self, key: JournalKey, /) -> Merged | None:
+        row = self.rows.get(key)
+        assert row is None or isinstance(row, Merged)
+        return row
+
+    def apply(self, command: Command) -> Decision | Rejected:
         """Decide a command and write what it says."""
-        decision = identify(command, self)
+        decision = decide(command, self, offset=self.offset)
+        self.offset += 1
         if isinstance(decision, Decision):
             assert len({key for key, _ in decision.writes}) == len(decision.writes), "a key is written twice"
             for key, row in decision.writes:

@@ -1,23 +1,31 @@
-"""What becomes of each key of a request, once its target is chosen.
+"""What becomes of the other contacts that a request matches, and of each of its keys, once its target is chosen.
 
-- A key of the target's own stays: `Held`.
-- A key that nobody has goes to the target: `Added`.
-- A custom value on a contact that it does not match goes to the target without a word: `TakenOver`.
+Of the other contacts, in rank order:
+- One that may merge automatically (`merging`) ends in the target.
+- Every other one stays.
+
+Of the keys, in rank order:
+- A key that the target has, or got by a merge, stays: `Held`.
+- A key that nobody has goes to the target: `Added`. So does one that dropped out in a merge.
+- A custom value on a contact that stays goes to the target without a word: `TakenOver`.
 - Every other key of somebody else stays with them: `Conflict`. One warning a value, in rank order, which reveals
-  nothing of the other contact. The rules would merge some of these owners into the target; until merging is here,
-  both are left alone.
+  nothing of the other contact, to which nothing is written.
 """
 
 from dataclasses import dataclass
 
-from airy_identify.core.keys import GivenKey
+from airy_identify.core.commands import Identify
+from airy_identify.core.keys import GivenKey, held_identifiers
+from airy_identify.core.levels import level_of
+from airy_identify.core.merging import is_separated, merge_contacts, verified_email
 from airy_identify.core.reasons import Reason, Warned
-from airy_identify.core.values import Contact, ContactId
+from airy_identify.core.target import Match, Target, contradicts
+from airy_identify.core.values import EMAIL, Contact, ContactId, Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """The target has this key already."""
+    """The target has this key."""
 
     key: GivenKey
 
@@ -47,13 +55,43 @@ class Conflict:
 Claim = Held | Added | TakenOver | Conflict
 
 
-def settle(key: GivenKey, target_id: ContactId) -> Claim:
-    """Decide about one key. `target_id` may be that of a contact yet to be made."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merger:
+    """One merge of a request: both contacts as they were before it, and the field that brought them together."""
+
+    survivor: Contact
+    merged: Contact
+    why: str
+
+
+def merge_matches(
+    start: Contact, target: Target, matches: tuple[Match, ...], keys: tuple[GivenKey, ...], command: Identify
+) -> tuple[Contact, tuple[Merger, ...]]:
+    """Return the target after the contacts that end in it did, and these merges in order; `start` is it before them."""
+    mergers: list[Merger] = []
+    united = start
+    for match in matches if target.ends is None else (target.ends, *matches):
+        other = match.contact
+        if other.id == start.id or any(merger.merged.id == other.id for merger in mergers):
+            continue
+        if match is not target.ends and not _may_end(match, united, keys, command):
+            continue
+        merged = merge_contacts(united, other, at_ms=command.accepted_at_ms)
+        if merged is not None:
+            mergers.append(Merger(survivor=united, merged=other, why=match.key.field))
+            united = merged
+    return united, tuple(mergers)
+
+
+def settle(key: GivenKey, target: Contact, merged_ids: frozenset[ContactId] = frozenset()) -> Claim:
+    """Decide about one key. `target` is the contact after its merges, which may be yet to be made."""
     if key.owner is None:
         return Added(key=key)
-    if key.owner.id == target_id:
+    if key.owner.id == target.id:
         return Held(key=key)
-    if not key.matches:
+    if key.owner.id in merged_ids:
+        return Held(key=key) if key.identifier in held_identifiers(target) else Added(key=key)
+    if key.is_custom:
         return TakenOver(key=key, owner=key.owner)
     return Conflict(key=key)
 
@@ -69,3 +107,19 @@ def warn(claims: tuple[Claim, ...]) -> tuple[Warned, ...]:
         for claim in claims
         if isinstance(claim, Conflict)
     )
+
+
+def _may_end(match: Match, target: Contact, keys: tuple[GivenKey, ...], command: Identify) -> bool:
+    other = match.contact
+    if level_of(other) is Level.HARD or contradicts(other, command) or is_separated(other, target):
+        return False
+    email = verified_email(other)
+    return match.by_email or email is None or _email_to_be(target, keys) in {None, email}
+
+
+def _email_to_be(target: Contact, keys: tuple[GivenKey, ...]) -> str | None:
+    """Return the e-mail that the target will hold: the request's, unless that belongs to somebody who stays."""
+    for key in keys:
+        if key.identifier.kind == EMAIL and (key.owner is None or key.owner.id in (target.id, *target.aliases)):
+            return key.identifier.value
+    return verified_email(target)

@@ -1,4 +1,4 @@
-"""What is asked of the tables: the values of the logs `identity-commands` and `conversation-commands`.
+"""What is asked of the tables: the values of the log `identity-commands`.
 
 A command holds everything that must not be decided later: the time it was accepted, a random id for what may have
 to be made, normalised identifiers, the version of the rules. So the same log always gives the same rows.
@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from airy_identify.core.reasons import Warned
 from airy_identify.core.values import (
     ChannelId,
-    ContactConversation,
     ContactId,
     ConversationId,
     CustomIdentifiers,
     Email,
+    Identifier,
     JsonValue,
-    Message,
     PhoneNumber,
     RequestId,
     TenantId,
@@ -30,6 +28,7 @@ class AnswerFormat(StrEnum):
     """How the answer is written: as the question was."""
 
     JSON = "json"
+    AVRO = "avro"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,76 +78,81 @@ class Identify:
     explain: bool = False
 
 
-Command = Identify
-"""The values of `identity-commands`; more kinds follow."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContactView:
-    """The contact of an answer. `id` and the times are null for a person whom a dry run would create."""
-
-    id: ContactId | None
-    external_id: str | None
-    email: str | None
-    phone_number: str | None
-    identifiers: tuple[CustomIdentifiers, ...]
-    display_name: str | None
-    first_name: str | None
-    last_name: str | None
-    avatar_url: str | None
-    metadata: Mapping[str, JsonValue]
-    unverified: tuple[str, ...]
-    created_at_ms: int | None
-    updated_at_ms: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationSummary:
-    """A conversation of an answer, with its last message when it has one."""
-
-    conversation: ContactConversation
-    last_message: Message | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumeSlip:
-    """A routing slip: it visits the partitions that hold the contact's conversations and collects their summaries.
-
-    `minted` is the conversation this request created: the stop that holds it writes its row. `pending` are the
-    conversations still to be looked up; `summaries` the best found so far, best first. `dry_run` answers get no tokens.
-    """
+class Merge:
+    """Make one contact of two: `source_id` ends in `destination_id`. Any ids of theirs will do, old ones too."""
 
     request_id: RequestId
     tenant: TenantId
     accepted_at_ms: int
+    rules_version: int
     reply_to: ReplyTo
-    contact: ContactView
-    created_contact: bool
-    created_conversation: bool
-    merged: tuple[ContactId, ...] = ()
-    warnings: tuple[Warned, ...] = ()
-    minted: ConversationId | None = None
-    pending: tuple[ContactConversation, ...] = ()
-    summaries: tuple[ConversationSummary, ...] = ()
-    truncated: bool = False
-    dry_run: bool = False
-
-
-ConversationCommand = ResumeSlip | Message
-"""The values of `conversation-commands`."""
+    source_id: ContactId
+    destination_id: ContactId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identified:
-    """The answer to `Identify`: everything but the resume tokens, which are minted when it is written."""
+class Unmerge:
+    """Undo the latest merge of a survivor: `contact_id` is the id of the contact that ended in it."""
 
     request_id: RequestId
-    contact: ContactView
-    conversations: tuple[ConversationSummary, ...]
-    created_contact: bool
-    created_conversation: bool
-    merged: tuple[ContactId, ...] = ()
-    warnings: tuple[Warned, ...] = ()
-    truncated: bool = False
-    dry_run: bool = False
-    accepted_at_ms: int = 0
+    tenant: TenantId
+    accepted_at_ms: int
+    rules_version: int
+    reply_to: ReplyTo
+    contact_id: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Take one identifier off a contact. `identifier` holds the canonical value, a phone's key."""
+
+    request_id: RequestId
+    tenant: TenantId
+    accepted_at_ms: int
+    rules_version: int
+    reply_to: ReplyTo
+    contact_id: ContactId
+    identifier: Identifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Erase a contact and its conversations."""
+
+    request_id: RequestId
+    tenant: TenantId
+    accepted_at_ms: int
+    rules_version: int
+    reply_to: ReplyTo
+    contact_id: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info:
+    """Show what is known of a contact, chosen by an id of it or by an identifier: exactly one of the two is set."""
+
+    request_id: RequestId
+    tenant: TenantId
+    accepted_at_ms: int
+    rules_version: int
+    reply_to: ReplyTo
+    contact_id: ContactId | None = None
+    identifier: Identifier | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveResumeToken:
+    """Make a resume token for one conversation on its channel, which is connected and of this tenant."""
+
+    request_id: RequestId
+    tenant: TenantId
+    accepted_at_ms: int
+    rules_version: int
+    reply_to: ReplyTo
+    channel_id: ChannelId
+    conversation_id: ConversationId
+
+
+Command = Identify | Merge | Unmerge | Release | Forget | Info | GiveResumeToken
+"""The values of `identity-commands`."""

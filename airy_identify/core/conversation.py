@@ -6,24 +6,36 @@
 - A slip looks up all conversations of its contact on the channel, at most 8 partitions of them, newest first.
 - It keeps the best 50: newest last message first, those without last, then newest created, then id ascending.
 - What is left out, cut or not looked up makes the answer `truncated`.
+- A forgotten conversation is a bare marker. Late messages do not revive it, and it gets no token.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from airy_identify.core.commands import ConversationSummary, Identified, ResumeSlip
-from airy_identify.core.values import ContactConversation, Conversation, ConversationId, Message
+from airy_identify.core.answers import ContactInfo, ConversationSummary, Identified, ResumeSlip, TokenGiven, TokenSlip
+from airy_identify.core.reasons import Rejected, unknown_conversation
+from airy_identify.core.values import (
+    ContactConversation,
+    Conversation,
+    ConversationId,
+    ConversationRow,
+    Forgotten,
+    Message,
+)
 
 CONTENT_BYTES_MAX = 16 * 1024
 SUMMARIES_MAX = 50
 STOPS_MAX = 8
 
 
-def apply_message(row: Conversation | None, message: Message) -> Conversation | None:
+def apply_message(row: ConversationRow | None, message: Message) -> Conversation | None:
     """Return the conversation's row with this message as its last, or `None` if the row does not change.
 
-    A message may come before its conversation was opened, and may be one of Airy's own: then there is no row yet.
+    A message may come before its conversation was opened, and may be one of Airy's own: then there is no row yet. A
+    forgotten conversation stays forgotten.
     """
+    if isinstance(row, Forgotten):
+        return None
     if row is None:
         return Conversation(
             id=message.conversation_id,
@@ -48,9 +60,12 @@ def shorten(message: Message) -> Message:
     return replace(message, content=None)
 
 
-def open_conversation(row: Conversation | None, minted: ContactConversation) -> Conversation | None:
-    """Return the row of a minted conversation, or `None` if it is open already. Its first message may have come first."""
-    if row is not None and row.created_at_ms is not None:
+def open_conversation(row: ConversationRow | None, minted: ContactConversation) -> Conversation | None:
+    """Return the row of a minted conversation, or `None` if it is open already. Its first message may have come first.
+
+    It may have been forgotten before its slip came here: then it stays so.
+    """
+    if isinstance(row, Forgotten) or (row is not None and row.created_at_ms is not None):
         return None
     return Conversation(
         id=minted.id,
@@ -80,7 +95,7 @@ def limit_stops(
 def visit(
     slip: ResumeSlip,
     held: Callable[[ConversationId], bool],
-    row: Callable[[ConversationId], Conversation | None],
+    row: Callable[[ConversationId], ConversationRow | None],
 ) -> ResumeSlip:
     """Return the slip after a stop: every pending conversation that is held here is looked up, the best are kept.
 
@@ -91,7 +106,7 @@ def visit(
     for conversation in slip.pending:
         if held(conversation.id):
             found = row(conversation.id)
-            last_message = None if found is None else found.last_message
+            last_message = found.last_message if isinstance(found, Conversation) else None
             summaries.append(ConversationSummary(conversation=conversation, last_message=last_message))
         else:
             pending.append(conversation)
@@ -105,7 +120,7 @@ def visit(
     )
 
 
-def finish(slip: ResumeSlip) -> Identified:
+def finish(slip: ResumeSlip) -> Identified | ContactInfo:
     """Return the answer of a slip that has been everywhere.
 
     Raises:
@@ -113,6 +128,15 @@ def finish(slip: ResumeSlip) -> Identified:
     """
     if slip.pending:
         raise ValueError(f"{len(slip.pending)} conversations of {slip.request_id} are still to be looked up")
+    truncated = slip.truncated or any(_is_cut(summary) for summary in slip.summaries)
+    if slip.details is not None:
+        return ContactInfo(
+            request_id=slip.request_id,
+            contact=slip.contact,
+            conversations=slip.summaries,
+            details=slip.details,
+            truncated=truncated,
+        )
     return Identified(
         request_id=slip.request_id,
         contact=slip.contact,
@@ -121,9 +145,28 @@ def finish(slip: ResumeSlip) -> Identified:
         created_conversation=slip.created_conversation,
         merged=slip.merged,
         warnings=slip.warnings,
-        truncated=slip.truncated or any(_is_cut(summary) for summary in slip.summaries),
+        truncated=truncated,
         dry_run=slip.dry_run,
         accepted_at_ms=slip.accepted_at_ms,
+        explanation=slip.explanation,
+    )
+
+
+def give_token(slip: TokenSlip, row: ConversationRow | None) -> TokenGiven | Rejected:
+    """Return the answer to a request for a resume token, at the stop that holds the conversation.
+
+    Rejected as `unknown_conversation`: it was forgotten, or no contact has it and nothing was said in it on this
+    channel.
+    """
+    if isinstance(row, Forgotten):
+        return unknown_conversation()
+    if not slip.owned and (row is None or row.channel_id != slip.channel_id):
+        return unknown_conversation()
+    return TokenGiven(
+        request_id=slip.request_id,
+        accepted_at_ms=slip.accepted_at_ms,
+        channel_id=slip.channel_id,
+        conversation_id=slip.conversation_id,
     )
 
 

@@ -34,6 +34,15 @@ def add_values(held: CustomValues, *, added: Mapping[str, list[str]], named: Cus
     return tuple(CustomIdentifiers(kind=kind, values=by_kind[kind]) for kind in sorted(by_kind))
 
 
+def unite_values(mine: CustomValues, others: CustomValues) -> CustomValues:
+    """Return the values of both, those of `mine` first; what is beyond five of a kind is left out."""
+    by_kind = {custom.kind: custom.values for custom in mine}
+    for custom in others:
+        values = (*by_kind.get(custom.kind, ()), *custom.values)
+        by_kind[custom.kind] = values[:VALUES_MAX]
+    return tuple(CustomIdentifiers(kind=kind, values=by_kind[kind]) for kind in sorted(by_kind))
+
+
 def remove_values(held: CustomValues, *, lost: Collection[tuple[str, str]]) -> CustomValues:
     """Return the values without the lost ones, each a pair of kind and value."""
     kept = (

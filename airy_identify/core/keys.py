@@ -8,36 +8,22 @@
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from airy_identify.core.commands import Identify
-from airy_identify.core.errors import InconsistentTableError
+from airy_identify.core.contacts import IdentityReader, owned_contact
 from airy_identify.core.levels import level_of
 from airy_identify.core.values import (
     BUILT_IN_KINDS,
     EMAIL,
     EXTERNAL_ID,
     PHONE_NUMBER,
-    AliasKey,
     Contact,
     ContactId,
-    ContactKey,
-    ConversationOwnerKey,
     Identifier,
     IdentifierKey,
     Level,
     Owner,
 )
-
-
-class IdentityReader(Protocol):
-    """The table `contact-identity` as the rules see it: the rows before this command."""
-
-    def contact(self, key: ContactKey, /) -> Contact | None:
-        """Return a contact by its id."""
-
-    def owner(self, key: IdentifierKey | AliasKey | ConversationOwnerKey, /) -> Owner | None:
-        """Return who holds an identifier, an alias or a conversation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +56,12 @@ def look_up(command: Identify, table: IdentityReader) -> tuple[GivenKey, ...]:
     for identifier in given_identifiers(command):
         key = IdentifierKey(tenant=command.tenant, kind=identifier.kind, value=identifier.value)
         held_by = table.owner(key)
-        if held_by is None:
+        if not isinstance(held_by, Owner):
             keys.append(GivenKey(identifier=identifier, owner=None, matches=False))
             continue
         owner = contacts.get(held_by.contact_id)
         if owner is None:
-            owner = contacts[held_by.contact_id] = _contact(command, table, held_by.contact_id)
+            owner = contacts[held_by.contact_id] = owned_contact(table, command.tenant, held_by)
         matches = identifier.kind in BUILT_IN_KINDS or _is_found_by_custom(owner, command)
         keys.append(GivenKey(identifier=identifier, owner=owner, matches=matches))
     return tuple(keys)
@@ -108,13 +94,6 @@ def held_identifiers(contact: Contact) -> list[Identifier]:
     for custom in contact.identifiers:
         held += [Identifier(kind=custom.kind, value=value) for value in custom.values]
     return held
-
-
-def _contact(command: Identify, table: IdentityReader, contact_id: ContactId) -> Contact:
-    contact = table.contact(ContactKey(tenant=command.tenant, contact_id=contact_id))
-    if contact is None:
-        raise InconsistentTableError(f"an identifier belongs to contact {contact_id}, which has no row")
-    return contact
 
 
 def _is_found_by_custom(owner: Contact, command: Identify) -> bool:

@@ -34,7 +34,7 @@ def merge_patch(target: JsonValue, patch: JsonValue) -> JsonValue:
     Return the very same target if nothing changes. Values are equal as JSON: `1`, `1.0` and `true` are three values.
     """
     if not isinstance(patch, dict):
-        return target if _same(target, patch) else patch
+        return target if same_json(target, patch) else patch
     merged = dict(target) if isinstance(target, dict) else {}
     changed = not isinstance(target, dict)
     for name, value in patch.items():
@@ -56,10 +56,10 @@ def canonical_json(value: Mapping[str, JsonValue]) -> bytes:
     return _CANONICAL.encode(value).encode()
 
 
-def _same(one: JsonValue, other: JsonValue) -> bool:
+def same_json(one: JsonValue, other: JsonValue) -> bool:
     """Tell whether two values are the same JSON; Python's `==` takes `true` for `1`."""
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same_json, one, other))
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+        return one.keys() == other.keys() and all(same_json(value, other[name]) for name, value in one.items())
     return type(one) is type(other) and one == other

@@ -77,3 +77,14 @@ class Warned:
     code: Reason
     message: str
     field: str
+
+
+def unknown_contact(field: str | None) -> Rejected:
+    """Return the refusal of an id or identifier that leads to no contact, or to a forgotten one."""
+    return Rejected(reason=Reason.UNKNOWN_CONTACT, message="there is no such contact", field=field)
+
+
+def unknown_conversation() -> Rejected:
+    """Return the refusal of a conversation that is not on this channel of this tenant."""
+    message = "there is no such conversation on this channel"
+    return Rejected(reason=Reason.UNKNOWN_CONVERSATION, message=message, field="conversation_id")

@@ -77,12 +77,24 @@ class ContactConversation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Separation:
+    """An unmerge parted two contacts: `own` is an id of the contact that holds this, `other` one of the other contact.
+
+    Both hold it, each from its side.
+    """
+
+    own: ContactId
+    other: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
     """A person as known to one tenant.
 
-    `known` is the level mark: the contact has, or ever had, a verified e-mail, a verified phone or an external id.
-    `former_external_ids` are those taken in by merges. `identifiers` are in alphabetical order of kind and hold no
-    empty kind. `aliases` are other ids that resolve to this contact. `merge_count` numbers its journal.
+    `known` is the level mark: the contact has, or ever had, a verified e-mail, a verified phone or an external id, or
+    came back by an unmerge. `former_external_ids` are those taken in by merges; they resolve to this contact too.
+    `identifiers` are in alphabetical order of kind and hold no empty kind. `aliases` are other ids that resolve to this
+    contact. `merge_count` is the number of its journal rows. `separations` keep it from merging automatically.
     """
 
     id: ContactId
@@ -98,6 +110,7 @@ class Contact:
     conversations: tuple[ContactConversation, ...] = ()
     aliases: tuple[ContactId, ...] = ()
     merge_count: int = 0
+    separations: tuple[Separation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +118,31 @@ class Owner:
     """The contact that an identifier, an alias or a conversation belongs to: always a live one, in one hop."""
 
     contact_id: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """The bare marker that a forgotten contact, alias or conversation leaves, so that nothing late can revive it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """A journal row: `merged` ended in `survivor`, both as they were before.
+
+    `why` is `command`, or the field whose value brought them together. `offset` is the command's place in the log of
+    the tenant. `alone`: the command wrote nothing but this merge. `replaced_email` and `replaced_phone_number` are what
+    the survivor lost because the command gave it another.
+    """
+
+    survivor: Contact
+    merged: Contact
+    merged_at_ms: int
+    why: str
+    request_id: RequestId
+    offset: int
+    alone: bool
+    replaced_email: Email | None = None
+    replaced_phone_number: PhoneNumber | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +178,17 @@ class ConversationOwnerKey:
     conversation_id: ConversationId
 
 
-IdentityKey = ContactKey | IdentifierKey | AliasKey | ConversationOwnerKey
-IdentityRow = Contact | Owner
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalKey:
+    """Key of a `Merged` row: the survivor of that merge, and the number of the merge, from 0."""
+
+    tenant: TenantId
+    contact_id: ContactId
+    number: int
+
+
+IdentityKey = ContactKey | IdentifierKey | AliasKey | ConversationOwnerKey | JournalKey
+IdentityRow = Contact | Owner | Merged | Forgotten
 IdentityWrite = tuple[IdentityKey, IdentityRow | None]
 """A changed row of the table `contact-identity`; `None` deletes it."""
 
@@ -175,3 +222,7 @@ class Conversation:
     source: str
     created_at_ms: int | None = None
     last_message: Message | None = None
+
+
+ConversationRow = Conversation | Forgotten
+"""The rows of the table `conversation`."""

@@ -5,7 +5,7 @@
 - A person whom a dry run would create has neither id nor times.
 """
 
-from airy_identify.core.commands import ContactView
+from airy_identify.core.answers import ContactView
 from airy_identify.core.values import EMAIL, PHONE_NUMBER, Contact
 
 

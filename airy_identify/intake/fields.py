@@ -3,12 +3,16 @@
 For every field, null and blank strings count as absent, and outer white space is trimmed.
 """
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import JsonValue
 
 _T = TypeVar("_T")
+
+Fields = Mapping[str, JsonValue]
+"""The members of a request, of any type still."""
 
 _WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 """Unicode's property White_Space. `str.strip` would take the control characters U+001C to U+001F too."""

@@ -43,6 +43,16 @@ def external_id(value: JsonValue) -> str | Rejected | None:
     return _value(value, EXTERNAL_ID)
 
 
+def custom_value(value: JsonValue, field: str) -> str | Rejected | None:
+    """Return one external id or custom value, null when absent, or why it is refused; `field` is how errors name it."""
+    return _value(value, field)
+
+
+def is_custom_kind(kind: str) -> bool:
+    """Return whether this can be the name of a custom kind."""
+    return kind not in BUILT_IN_KINDS and bool(_KIND.fullmatch(kind))
+
+
 def custom_identifiers(value: JsonValue) -> tuple[CustomIdentifiers, ...] | Rejected:
     """Return the custom kinds in alphabetical order, each with its values in the order given, or why they are refused.
 

@@ -6,61 +6,29 @@
   a chat plugin.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from airy_identify.core.commands import RULES_VERSION, Identify, OnConflict, ReplyTo
+from airy_identify.core.commands import RULES_VERSION, Identify, OnConflict
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import (
     EMAIL,
     PHONE_NUMBER,
     ChannelId,
-    ConversationId,
     CustomIdentifiers,
     Email,
     JsonValue,
     PhoneNumber,
-    RequestId,
     TenantId,
 )
 from airy_identify.intake import fields as read
-from airy_identify.intake.channels import Channels
 from airy_identify.intake.email_address import email_address
 from airy_identify.intake.identifiers import custom_identifiers, external_id
 from airy_identify.intake.metadata import metadata_patch
 from airy_identify.intake.phone_numbers import phone_number
-from airy_identify.wire.airy import Channel
+from airy_identify.intake.policy import DEFAULT_TENANT, Request, channel_id_of, find_channel, tenant_of
 
-COMMAND = "identify"
-DEFAULT_TENANT = "default"
-CHAT_PLUGIN = "chatplugin"
-"""Airy's source of chat-plugin channels (airyhq/airy, `ChannelsController`)."""
-
-_TENANT = re.compile("[a-z0-9_-]{1,64}")
 _MAY_BE_UNVERIFIED = (EMAIL, PHONE_NUMBER)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
-    """What must not be decided later: the time, milliseconds since the epoch, and a random UUID."""
-
-    accepted_at_ms: int
-    new_id: ConversationId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntakePolicy:
-    """What the settings say about requests.
-
-    `channel_tenants` maps channel ids to their tenants; the others belong to `default`. `allowed_tenants` and
-    `allowed_channels` bind the caller; null allows all.
-    """
-
-    default_region: str | None = None
-    channel_tenants: Mapping[str, str] = field(default_factory=dict)
-    allowed_tenants: frozenset[str] | None = None
-    allowed_channels: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,52 +47,43 @@ class _Fields:
     tenant: str
 
 
-def accept(  # noqa: PLR0913 - each comes from somewhere else, and all are named
-    fields: Mapping[str, JsonValue],
-    *,
-    request_id: RequestId,
-    stamp: Stamp,
-    reply_to: ReplyTo,
-    channels: Channels,
-    policy: IntakePolicy,
-) -> Identify | Rejected:
+def accept_identify(request: Request) -> Identify | Rejected:
     """Return the command for the log, or why the request is refused. Never raises, whatever JSON the fields hold."""
-    request = _read_fields(fields, policy.default_region)
-    if isinstance(request, Rejected):
-        return request
-    if not _has_verified_key(request):
+    fields = _read_fields(request.fields, request.policy.default_region)
+    if isinstance(fields, Rejected):
+        return fields
+    if not _has_verified_key(fields):
         return Rejected(
             reason=Reason.MISSING_IDENTIFIER,
             message="Give at least one of external_id, email, phone_number or identifiers that is not unverified.",
         )
-    channel = _find_channel(request, channels, policy)
+    channel = find_channel(fields.channel_id, fields.tenant, channels=request.channels, policy=request.policy)
     if isinstance(channel, Rejected):
         return channel
     return Identify(
-        request_id=request_id,
-        tenant=TenantId(request.tenant),
-        accepted_at_ms=stamp.accepted_at_ms,
-        new_id=stamp.new_id,
+        request_id=request.request_id,
+        tenant=TenantId(fields.tenant),
+        accepted_at_ms=request.stamp.accepted_at_ms,
+        new_id=request.stamp.new_id,
         rules_version=RULES_VERSION,
-        channel_id=ChannelId(request.channel_id),
+        channel_id=ChannelId(fields.channel_id),
         channel_source=channel.source,
-        reply_to=reply_to,
-        external_id=request.external_id,
-        email=request.email,
-        phone_number=request.phone_number,
-        identifiers=request.identifiers,
-        metadata=request.metadata,
-        on_conflict=request.on_conflict,
-        dry_run=request.dry_run,
-        explain=request.explain,
+        reply_to=request.reply_to,
+        external_id=fields.external_id,
+        email=fields.email,
+        phone_number=fields.phone_number,
+        identifiers=fields.identifiers,
+        metadata=fields.metadata,
+        on_conflict=fields.on_conflict,
+        dry_run=fields.dry_run,
+        explain=fields.explain,
     )
 
 
-def _read_fields(fields: Mapping[str, JsonValue], default_region: str | None) -> _Fields | Rejected:
+def _read_fields(fields: read.Fields, default_region: str | None) -> _Fields | Rejected:
     """Return the fields, or the first refusal in the order in which they are read here, which is the documented one."""
     refusals = read.Refusals()
-    _check_command(fields, refusals)
-    channel_id = refusals.keep(_channel_id(fields.get("channel_id")), "")
+    channel_id = refusals.keep(channel_id_of(fields.get("channel_id")), "")
     external = refusals.keep(external_id(fields.get("external_id")), None)
     # Its values decide how e-mail and phone are read, but a fault in it comes after theirs.
     unverified = _unverified(fields.get("unverified"))
@@ -144,7 +103,7 @@ def _read_fields(fields: Mapping[str, JsonValue], default_region: str | None) ->
     on_conflict = refusals.keep(_on_conflict(fields.get("on_conflict")), OnConflict.WARN)
     dry_run = refusals.keep(read.flag(fields.get("dry_run"), "dry_run"), otherwise=False)
     explain = refusals.keep(read.flag(fields.get("explain"), "explain"), otherwise=False)
-    tenant = refusals.keep(_tenant(fields.get("tenant")), DEFAULT_TENANT)
+    tenant = refusals.keep(tenant_of(fields.get("tenant")), DEFAULT_TENANT)
     if refusals.first is not None:
         return refusals.first
     return _Fields(
@@ -159,24 +118,6 @@ def _read_fields(fields: Mapping[str, JsonValue], default_region: str | None) ->
         explain=explain,
         tenant=tenant,
     )
-
-
-def _check_command(fields: Mapping[str, JsonValue], refusals: read.Refusals) -> None:
-    """Leave room for the other requests: a record that asks for one of them must not be taken for this one."""
-    command = refusals.keep(read.text(fields.get("command"), "command"), None)
-    if command not in {None, COMMAND}:
-        refusals.add(read.invalid("command", f"must be {COMMAND} or absent"))
-
-
-def _channel_id(value: JsonValue) -> str | Rejected:
-    channel_id = read.text(value, "channel_id")
-    if channel_id is None:
-        return Rejected(
-            reason=Reason.MISSING_FIELD,
-            message="channel_id is required: the id of a connected chat-plugin channel.",
-            field="channel_id",
-        )
-    return channel_id
 
 
 def _unverified(value: JsonValue) -> frozenset[str] | Rejected:
@@ -200,49 +141,10 @@ def _on_conflict(value: JsonValue) -> OnConflict | Rejected:
         return read.invalid("on_conflict", "must be warn or reject")
 
 
-def _tenant(value: JsonValue) -> str | Rejected:
-    tenant = read.text(value, "tenant")
-    if tenant is None:
-        return DEFAULT_TENANT
-    if isinstance(tenant, str) and not _TENANT.fullmatch(tenant):
-        return read.invalid("tenant", "must be 1 to 64 characters of a-z, 0-9, _ and -")
-    return tenant
-
-
-def _has_verified_key(request: _Fields) -> bool:
+def _has_verified_key(fields: _Fields) -> bool:
     return bool(
-        request.external_id is not None
-        or (request.email is not None and request.email.verified)
-        or (request.phone_number is not None and request.phone_number.verified)
-        or request.identifiers
-    )
-
-
-def _find_channel(request: _Fields, channels: Channels, policy: IntakePolicy) -> Channel | Rejected:
-    if policy.allowed_tenants is not None and request.tenant not in policy.allowed_tenants:
-        return _forbidden("tenant")
-    if policy.allowed_channels is not None and request.channel_id not in policy.allowed_channels:
-        return _forbidden("channel_id")
-    channel = channels.get(request.channel_id)
-    tenant = policy.channel_tenants.get(request.channel_id, DEFAULT_TENANT)
-    if channel is None or not channel.connected or tenant != request.tenant:
-        return Rejected(
-            reason=Reason.UNKNOWN_CHANNEL,
-            message="channel_id names no connected channel of this tenant.",
-            field="channel_id",
-        )
-    if channel.source != CHAT_PLUGIN:
-        return Rejected(
-            reason=Reason.UNSUPPORTED_CHANNEL,
-            message="channel_id names a channel that is no chat plugin; only those have resume tokens.",
-            field="channel_id",
-        )
-    return channel
-
-
-def _forbidden(name: str) -> Rejected:
-    return Rejected(
-        reason=Reason.FORBIDDEN,
-        message=f"{name} is not among those that requests from here may use.",
-        field=name,
+        fields.external_id is not None
+        or (fields.email is not None and fields.email.verified)
+        or (fields.phone_number is not None and fields.phone_number.verified)
+        or fields.identifiers
     )

@@ -15,6 +15,8 @@ from airy_identify.core.values import (
     IdentifierKey,
     IdentityKey,
     IdentityRow,
+    JournalKey,
+    Owner,
     TenantId,
 )
 from airy_identify.kafka import partition_for
@@ -36,6 +38,7 @@ _KINDS = {
     IdentifierKey: "identifier",
     AliasKey: "alias",
     ConversationOwnerKey: "conversation owner",
+    JournalKey: "merge",
 }
 
 
@@ -65,8 +68,8 @@ async def find_contact(
         partition = partitions[partition_for(tenant.encode(), len(partitions))]
         keys: list[IdentityKey] = [wanted] if isinstance(wanted, IdentifierKey) else _keys_of(tenant, wanted)
         for row in await _latest(consumer, partition, keys, advance):
-            if isinstance(row, Contact):
-                return row
+            if not isinstance(row, Owner):
+                return row if isinstance(row, Contact) else None  # null: forgotten
             owned = ContactKey(tenant=tenant, contact_id=row.contact_id)
             for contact in await _latest(consumer, partition, [owned], advance):
                 return contact if isinstance(contact, Contact) else None

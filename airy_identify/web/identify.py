@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from airy_identify.core.commands import Identify
+from airy_identify.core.commands import Command
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import ConversationId, RequestId
+from airy_identify.intake.accept import IDENTIFY, accept
 from airy_identify.intake.channels import Channels
-from airy_identify.intake.identify import IntakePolicy, Stamp, accept
+from airy_identify.intake.policy import IntakePolicy, Request, Stamp
 from airy_identify.intake.requests import parse_json
 from airy_identify.web.asking import Asker
 from airy_identify.web.bodies import BodyLimits, read_body, require_json
@@ -57,18 +58,19 @@ class IdentifyDoor:
             return rejected_response(answer, request_id)
         return json_response(answer.body, answer.status)
 
-    def _accept(self, body: bytes, request_id: RequestId) -> Identify | Rejected:
+    def _accept(self, body: bytes, request_id: RequestId) -> Command | Rejected:
         fields = parse_json(body)
         if isinstance(fields, Rejected):
             return fields
-        command = accept(
-            fields,
+        asked = Request(
+            fields=fields,
             request_id=request_id,
             stamp=Stamp(accepted_at_ms=self.clock_ms(), new_id=ConversationId(self.new_uuid())),
             reply_to=self.asker.reply_to(),
             channels=self.channels,
             policy=self.policy,
         )
+        command = accept(asked, IDENTIFY)
         depends_on_channels = not isinstance(command, Rejected) or command.reason in _CHANNEL_REASONS
         if depends_on_channels and not self.channels_ready():
             message = "The channels have not been read from Kafka yet. Try again later."

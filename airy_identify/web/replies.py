@@ -18,7 +18,7 @@ from airy_identify.web.command_log import CommandLog
 from airy_identify.web.errors import INTERNAL_STATUS
 from airy_identify.web.kafka_link import KafkaLinkError
 from airy_identify.web.pending import PendingAnswers
-from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, IDENTIFY_RESPONSE
+from airy_identify.wire.answers import ACCEPTED_SCHEMAS, ANSWER_SCHEMA_HEADER
 from airy_identify.wire.commands import encode_command
 from airy_identify.wire.headers import CORRELATION_ID
 
@@ -133,7 +133,7 @@ def _status(schema: bytes | None, body: bytes) -> int:
 
     A code that this bridge does not know yet (its workers may be newer) is passed on as an internal error.
     """
-    if schema == IDENTIFY_RESPONSE.encode():
+    if (schema or b"").decode(errors="replace") in ACCEPTED_SCHEMAS:
         return 200
     try:
         return HTTP_STATUS[Reason(json.loads(body)["code"])]

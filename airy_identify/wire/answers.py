@@ -1,12 +1,25 @@
-"""Answers as JSON: the 200 of an identify request and every error, over HTTP and Kafka alike.
+"""What answers say: the 200 of every request and every error, over HTTP and Kafka alike, and how that becomes bytes.
 
 Whatever was stored, what leaves here is JSON in UTF-8: content that is no proper JSON is answered as the text it is.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from airy_identify.core.commands import ContactView, ConversationSummary, Identified
+from airy_identify.core.answers import (
+    Answered,
+    ContactChanged,
+    ContactForgotten,
+    ContactInfo,
+    ContactRestored,
+    ContactView,
+    ConversationSummary,
+    Explanation,
+    Identified,
+    JournalEntry,
+    TokenGiven,
+)
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import ChannelId, ConversationId, JsonValue, Message, RequestId
 from airy_identify.wire import json_text
@@ -14,7 +27,23 @@ from airy_identify.wire import json_text
 ANSWER_SCHEMA_HEADER = "airy_identify_schema"
 """Kafka header of an answer: the full name of its record, since JSON does not say it."""
 IDENTIFY_RESPONSE = "airy_identify.IdentifyResponse"
+CONTACT_RESPONSE = "airy_identify.ContactResponse"
+UNMERGE_RESPONSE = "airy_identify.UnmergeResponse"
+FORGET_RESPONSE = "airy_identify.ForgetResponse"
+INFO_RESPONSE = "airy_identify.InfoResponse"
+RESUME_TOKEN_RESPONSE = "airy_identify.ResumeTokenResponse"  # noqa: S105 - the name of a record
 ERROR_RESPONSE = "airy_identify.ErrorResponse"
+ACCEPTED_SCHEMAS = frozenset(
+    {
+        IDENTIFY_RESPONSE,
+        CONTACT_RESPONSE,
+        UNMERGE_RESPONSE,
+        FORGET_RESPONSE,
+        INFO_RESPONSE,
+        RESUME_TOKEN_RESPONSE,
+    }
+)
+"""The records of answers that are no error."""
 
 SignToken = Callable[[ConversationId, ChannelId, int], str]
 """Makes the resume token of a conversation on a channel, issued at that second."""
@@ -22,43 +51,95 @@ SignToken = Callable[[ConversationId, ChannelId, int], str]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def encode_identified(identified: Identified, sign: SignToken) -> bytes:
-    """Return the answer as JSON. Tokens are issued at the second the request was accepted; a dry run gets none."""
+@dataclass(frozen=True, slots=True)
+class AnswerBody:
+    """What an answer says: the full name of its record, and its members in their JSON form."""
+
+    schema: str
+    members: dict[str, JsonValue]
+
+
+def encode_answer(body: AnswerBody) -> bytes:
+    """Return an answer as JSON."""
+    return json_text.plain_json(body.members)
+
+
+def encode_error(rejected: Rejected, request_id: RequestId) -> bytes:
+    """Return an error as JSON; `message` is where Airy's clients look for it."""
+    return encode_answer(error_body(rejected, request_id))
+
+
+def error_body(rejected: Rejected, request_id: RequestId) -> AnswerBody:
+    """Return what the answer to a refused request says."""
+    return AnswerBody(
+        ERROR_RESPONSE,
+        {
+            "message": rejected.message,
+            "code": rejected.reason.value,
+            "field": rejected.field,
+            "request_id": request_id,
+        },
+    )
+
+
+def identified_body(identified: Identified, sign: SignToken) -> AnswerBody:
+    """Return what an identify request is answered. Tokens are issued at the second it was accepted; a dry run has none."""
     issued_at_s = identified.accepted_at_ms // 1000
     conversations: list[JsonValue] = []
     for summary in identified.conversations:
         conversation = summary.conversation
         token = None if identified.dry_run else sign(conversation.id, conversation.channel_id, issued_at_s)
         conversations.append(_conversation(summary, token))
-    return json_text.plain_json(
-        {
-            "request_id": identified.request_id,
-            "contact": _contact(identified.contact),
-            "conversations": conversations,
-            "created": {
-                "contact": identified.created_contact,
-                "conversation": identified.created_conversation,
-            },
-            "merged": list(identified.merged),
-            "warnings": [
-                {"code": warning.code.value, "message": warning.message, "field": warning.field}
-                for warning in identified.warnings
-            ],
-            "truncated": identified.truncated,
-        }
-    )
+    members: dict[str, JsonValue] = {
+        "request_id": identified.request_id,
+        "contact": _contact(identified.contact),
+        "conversations": conversations,
+        "created": {
+            "contact": identified.created_contact,
+            "conversation": identified.created_conversation,
+        },
+        "merged": list(identified.merged),
+        "warnings": [
+            {"code": warning.code.value, "message": warning.message, "field": warning.field}
+            for warning in identified.warnings
+        ],
+        "truncated": identified.truncated,
+    }
+    if identified.explanation is not None:
+        members["explanation"] = _explanation(identified.explanation)
+    return AnswerBody(IDENTIFY_RESPONSE, members)
 
 
-def encode_error(rejected: Rejected, request_id: RequestId) -> bytes:
-    """Return the error as JSON; `message` is where Airy's clients look for it."""
-    return json_text.plain_json(
-        {
-            "message": rejected.message,
-            "code": rejected.reason.value,
-            "field": rejected.field,
-            "request_id": request_id,
-        }
-    )
+def answered_body(answered: Answered) -> AnswerBody:
+    """Return what the answer to merge, release, unmerge and forget says."""
+    members: dict[str, JsonValue] = {"request_id": answered.request_id}
+    match answered:
+        case ContactChanged():
+            return AnswerBody(CONTACT_RESPONSE, members | {"contact": _contact(answered.contact)})
+        case ContactRestored():
+            members |= {"contact": _contact(answered.contact), "restored": _contact(answered.restored)}
+            return AnswerBody(UNMERGE_RESPONSE, members)
+        case ContactForgotten():
+            return AnswerBody(FORGET_RESPONSE, members)
+
+
+def info_body(info: ContactInfo) -> AnswerBody:
+    """Return what an info request is answered: no tokens."""
+    members: dict[str, JsonValue] = {
+        "request_id": info.request_id,
+        "contact": _contact(info.contact),
+        "conversations": [_conversation(summary, None) for summary in info.conversations],
+        "aliases": list(info.details.aliases),
+        "journal": [_merge(entry) for entry in info.details.journal],
+        "truncated": info.truncated,
+    }
+    return AnswerBody(INFO_RESPONSE, members)
+
+
+def token_body(given: TokenGiven, sign: SignToken) -> AnswerBody:
+    """Return what a request for a resume token is answered."""
+    token = sign(given.conversation_id, given.channel_id, given.accepted_at_ms // 1000)
+    return AnswerBody(RESUME_TOKEN_RESPONSE, {"request_id": given.request_id, "resume_token": token})
 
 
 def iso_time(time_ms: int) -> str:
@@ -118,3 +199,32 @@ def _content(text: str) -> JsonValue:
         return json_text.read_strict(text)
     except ValueError:
         return text
+
+
+def _explanation(explanation: Explanation) -> dict[str, JsonValue]:
+    return {
+        "target": explanation.target.value,
+        "by": explanation.by,
+        "keys": [
+            {
+                "field": key.field,
+                "level": None if key.level is None else key.level.value,
+                "outcome": key.outcome.value,
+                "why": key.why,
+            }
+            for key in explanation.keys
+        ],
+    }
+
+
+def _merge(entry: JournalEntry) -> dict[str, JsonValue]:
+    return {
+        "merged_id": entry.merged_id,
+        "into_id": entry.into_id,
+        "merged_at": iso_time(entry.merged_at_ms),
+        "why": entry.why,
+        "request_id": entry.request_id,
+        "offset": entry.offset,
+        "survivor_before": None if entry.survivor_before is None else _contact(entry.survivor_before),
+        "merged_before": None if entry.merged_before is None else _contact(entry.merged_before),
+    }

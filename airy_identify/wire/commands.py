@@ -1,51 +1,111 @@
 """The values of `identity-commands` as bytes."""
 
-from airy_identify.core.commands import Command, Identify, OnConflict
-from airy_identify.core.values import ChannelId, ConversationId, RequestId, TenantId
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airy_identify.core.commands import (
+    Command,
+    Forget,
+    GiveResumeToken,
+    Identify,
+    Info,
+    Merge,
+    OnConflict,
+    Release,
+    Unmerge,
+)
+from airy_identify.core.values import ChannelId, ContactId, ConversationId, RequestId, TenantId
 from airy_identify.wire import fragments, json_text, schemas
+from airy_identify.wire.errors import UndecodableError
+from airy_identify.wire.schemas import Datum
 
 IDENTIFY_COMMAND = "airy_identify.IdentifyCommand"
+MERGE_COMMAND = "airy_identify.MergeCommand"
+UNMERGE_COMMAND = "airy_identify.UnmergeCommand"
+RELEASE_COMMAND = "airy_identify.ReleaseCommand"
+FORGET_COMMAND = "airy_identify.ForgetCommand"
+INFO_COMMAND = "airy_identify.InfoCommand"
+RESUME_TOKEN_COMMAND = "airy_identify.ResumeTokenCommand"  # noqa: S105 - the name of a record
 
 
 def encode_command(command: Command) -> bytes:
     """Return the command in single-object encoding; equal commands give equal bytes."""
-    metadata = None if command.metadata is None else json_text.canonical_json(command.metadata)
+    name, members = _members(command)
     return schemas.encode(
-        IDENTIFY_COMMAND,
+        name,
         {
             "request_id": command.request_id,
             "tenant": command.tenant,
             "accepted_at_ms": command.accepted_at_ms,
-            "new_id": command.new_id,
             "rules_version": command.rules_version,
-            "channel_id": command.channel_id,
-            "channel_source": command.channel_source,
             "reply_to": fragments.reply_to_datum(command.reply_to),
-            "external_id": command.external_id,
-            "email": fragments.email_datum(command.email),
-            "phone_number": fragments.phone_number_datum(command.phone_number),
-            "identifiers": fragments.identifiers_datum(command.identifiers),
-            "metadata": metadata,
-            "on_conflict": command.on_conflict.value,
-            "dry_run": command.dry_run,
-            "explain": command.explain,
+            **members,
         },
     )
 
 
 def decode_command(data: bytes) -> Command:
     """Return the command that `encode_command` wrote. Raises `UndecodableError`."""
-    datum = schemas.decode_as(IDENTIFY_COMMAND, data)
+    name, datum = schemas.decode(data)
+    read = _READERS.get(name)
+    if read is None:
+        raise UndecodableError(f"{name} where a command belongs")
+    common = {
+        "request_id": RequestId(datum["request_id"]),
+        "tenant": TenantId(datum["tenant"]),
+        "accepted_at_ms": datum["accepted_at_ms"],
+        "rules_version": datum["rules_version"],
+        "reply_to": fragments.read_reply_to(datum["reply_to"]),
+    }
+    return read(datum, common)
+
+
+def _members(command: Command) -> tuple[str, Datum]:  # noqa: PLR0911 - one for each kind of command
+    """Return the record of a command, and its members besides those that all commands have."""
+    match command:
+        case Identify():
+            return IDENTIFY_COMMAND, _identify_members(command)
+        case Merge():
+            return MERGE_COMMAND, {"source_id": command.source_id, "destination_id": command.destination_id}
+        case Unmerge():
+            return UNMERGE_COMMAND, {"contact_id": command.contact_id}
+        case Release():
+            identifier = fragments.identifier_datum(command.identifier)
+            return RELEASE_COMMAND, {"contact_id": command.contact_id, "identifier": identifier}
+        case Forget():
+            return FORGET_COMMAND, {"contact_id": command.contact_id}
+        case Info():
+            given = command.identifier
+            optional = None if given is None else (fragments.IDENTIFIER, fragments.identifier_datum(given))
+            return INFO_COMMAND, {"contact_id": command.contact_id, "identifier": optional}
+        case GiveResumeToken():
+            members = {"channel_id": command.channel_id, "conversation_id": command.conversation_id}
+            return RESUME_TOKEN_COMMAND, members
+
+
+def _identify_members(command: Identify) -> Datum:
+    return {
+        "new_id": command.new_id,
+        "channel_id": command.channel_id,
+        "channel_source": command.channel_source,
+        "external_id": command.external_id,
+        "email": fragments.email_datum(command.email),
+        "phone_number": fragments.phone_number_datum(command.phone_number),
+        "identifiers": fragments.identifiers_datum(command.identifiers),
+        "metadata": None if command.metadata is None else json_text.canonical_json(command.metadata),
+        "on_conflict": command.on_conflict.value,
+        "dry_run": command.dry_run,
+        "explain": command.explain,
+    }
+
+
+def _read_identify(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
     metadata = datum["metadata"]
     return Identify(
-        request_id=RequestId(datum["request_id"]),
-        tenant=TenantId(datum["tenant"]),
-        accepted_at_ms=datum["accepted_at_ms"],
+        **common,
         new_id=ConversationId(datum["new_id"]),
-        rules_version=datum["rules_version"],
         channel_id=ChannelId(datum["channel_id"]),
         channel_source=datum["channel_source"],
-        reply_to=fragments.read_reply_to(datum["reply_to"]),
         external_id=datum["external_id"],
         email=fragments.read_email(datum["email"]),
         phone_number=fragments.read_phone_number(datum["phone_number"]),
@@ -55,3 +115,48 @@ def decode_command(data: bytes) -> Command:
         dry_run=datum["dry_run"],
         explain=datum["explain"],
     )
+
+
+def _read_merge(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
+    return Merge(**common, source_id=ContactId(datum["source_id"]), destination_id=ContactId(datum["destination_id"]))
+
+
+def _read_unmerge(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
+    return Unmerge(**common, contact_id=ContactId(datum["contact_id"]))
+
+
+def _read_release(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
+    identifier = fragments.read_identifier(datum["identifier"])
+    return Release(**common, contact_id=ContactId(datum["contact_id"]), identifier=identifier)
+
+
+def _read_forget(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
+    return Forget(**common, contact_id=ContactId(datum["contact_id"]))
+
+
+def _read_info(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
+    contact_id, given = datum["contact_id"], datum["identifier"]
+    return Info(
+        **common,
+        contact_id=None if contact_id is None else ContactId(contact_id),
+        identifier=None if given is None else fragments.read_identifier(given),
+    )
+
+
+def _read_resume_token(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
+    return GiveResumeToken(
+        **common,
+        channel_id=ChannelId(datum["channel_id"]),
+        conversation_id=ConversationId(datum["conversation_id"]),
+    )
+
+
+_READERS: dict[str, Callable[[Mapping[str, Any], dict[str, Any]], Command]] = {
+    IDENTIFY_COMMAND: _read_identify,
+    MERGE_COMMAND: _read_merge,
+    UNMERGE_COMMAND: _read_unmerge,
+    RELEASE_COMMAND: _read_release,
+    FORGET_COMMAND: _read_forget,
+    INFO_COMMAND: _read_info,
+    RESUME_TOKEN_COMMAND: _read_resume_token,
+}

@@ -11,6 +11,7 @@ from airy_identify.core.values import (
     ConversationId,
     CustomIdentifiers,
     Email,
+    Identifier,
     Message,
     MessageId,
     PhoneNumber,
@@ -18,6 +19,7 @@ from airy_identify.core.values import (
 from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.schemas import Branch, Datum
 
+IDENTIFIER = "airy_identify.Identifier"
 _EMAIL = "airy_identify.Email"
 _PHONE_NUMBER = "airy_identify.PhoneNumber"
 _LAST_MESSAGE = "airy_identify.LastMessage"
@@ -45,6 +47,16 @@ def read_phone_number(datum: Mapping[str, Any] | None) -> PhoneNumber | None:
     if datum is None:
         return None
     return PhoneNumber(value=datum["value"], key=datum["key"], verified=datum["verified"])
+
+
+def identifier_datum(identifier: Identifier) -> Datum:
+    """Return the datum of an `Identifier`."""
+    return {"kind": identifier.kind, "value": identifier.value}
+
+
+def read_identifier(datum: Mapping[str, Any]) -> Identifier:
+    """Return the value of an `Identifier` datum."""
+    return Identifier(kind=datum["kind"], value=datum["value"])
 
 
 def identifiers_datum(identifiers: Iterable[CustomIdentifiers]) -> list[Datum]:

@@ -17,10 +17,16 @@ from airy_identify.core.values import (
     Conversation,
     ConversationId,
     ConversationOwnerKey,
+    ConversationRow,
+    Forgotten,
     IdentifierKey,
     IdentityKey,
     IdentityRow,
+    JournalKey,
+    Merged,
     Owner,
+    RequestId,
+    Separation,
     TenantId,
 )
 from airy_identify.wire import fragments, json_text, schemas
@@ -29,6 +35,8 @@ from airy_identify.wire.schemas import Datum
 
 CONTACT_ROW = "airy_identify.ContactRow"
 OWNER_ROW = "airy_identify.OwnerRow"
+MERGE_ROW = "airy_identify.MergeRow"
+FORGOTTEN_ROW = "airy_identify.ForgottenRow"
 CONVERSATION_ROW = "airy_identify.ConversationRow"
 PROGRESS_ROW = "airy_identify.ProgressRow"
 
@@ -56,6 +64,8 @@ def encode_identity_key(key: IdentityKey) -> bytes:
             return _join(tenant, "alias", contact_id)
         case ConversationOwnerKey(tenant=tenant, conversation_id=conversation_id):
             return _join(tenant, "conversation", conversation_id)
+        case JournalKey(tenant=tenant, contact_id=contact_id, number=number):
+            return _join(tenant, "merge", contact_id, str(number))
         case _:
             assert_never(key)
 
@@ -75,15 +85,23 @@ def decode_identity_key(data: bytes) -> IdentityKey:
             return AliasKey(tenant=TenantId(tenant), contact_id=ContactId(contact_id))
         case [tenant, "conversation", conversation_id]:
             return ConversationOwnerKey(tenant=TenantId(tenant), conversation_id=ConversationId(conversation_id))
+        case [tenant, "merge", contact_id, number] if number.isdecimal():
+            return JournalKey(tenant=TenantId(tenant), contact_id=ContactId(contact_id), number=int(number))
         case _:
             raise UndecodableError("a row key of an unknown kind")
 
 
 def encode_identity_row(row: IdentityRow) -> bytes:
     """Return the row of `contact-identity` in single-object encoding."""
-    if isinstance(row, Owner):
-        return schemas.encode(OWNER_ROW, {"contact_id": row.contact_id})
-    return schemas.encode(CONTACT_ROW, _contact_datum(row))
+    match row:
+        case Contact():
+            return schemas.encode(CONTACT_ROW, _contact_datum(row))
+        case Owner():
+            return schemas.encode(OWNER_ROW, {"contact_id": row.contact_id})
+        case Merged():
+            return schemas.encode(MERGE_ROW, _merge_datum(row))
+        case Forgotten():
+            return schemas.encode(FORGOTTEN_ROW, {})
 
 
 def decode_identity_row(data: bytes) -> IdentityRow:
@@ -93,7 +111,11 @@ def decode_identity_row(data: bytes) -> IdentityRow:
         return Owner(contact_id=ContactId(datum["contact_id"]))
     if name == CONTACT_ROW:
         return _read_contact(datum)
-    raise UndecodableError(f"{name} where {OWNER_ROW} or {CONTACT_ROW} belongs")
+    if name == MERGE_ROW:
+        return _read_merge(datum)
+    if name == FORGOTTEN_ROW:
+        return Forgotten()
+    raise UndecodableError(f"{name} where a row of contact-identity belongs")
 
 
 def encode_conversation_key(conversation_id: ConversationId) -> bytes:
@@ -101,8 +123,10 @@ def encode_conversation_key(conversation_id: ConversationId) -> bytes:
     return conversation_id.encode()
 
 
-def encode_conversation_row(row: Conversation) -> bytes:
+def encode_conversation_row(row: ConversationRow) -> bytes:
     """Return the row of `conversation` in single-object encoding."""
+    if isinstance(row, Forgotten):
+        return schemas.encode(FORGOTTEN_ROW, {})
     return schemas.encode(
         CONVERSATION_ROW,
         {
@@ -115,9 +139,13 @@ def encode_conversation_row(row: Conversation) -> bytes:
     )
 
 
-def decode_conversation_row(data: bytes) -> Conversation:
+def decode_conversation_row(data: bytes) -> ConversationRow:
     """Return the row that `encode_conversation_row` wrote. Raises `UndecodableError`."""
-    datum = schemas.decode_as(CONVERSATION_ROW, data)
+    name, datum = schemas.decode(data)
+    if name == FORGOTTEN_ROW:
+        return Forgotten()
+    if name != CONVERSATION_ROW:
+        raise UndecodableError(f"{name} where {CONVERSATION_ROW} belongs")
     return Conversation(
         id=ConversationId(datum["id"]),
         channel_id=ChannelId(datum["channel_id"]),
@@ -160,6 +188,7 @@ def _contact_datum(contact: Contact) -> Datum:
         "conversations": [fragments.conversation_datum(conversation) for conversation in contact.conversations],
         "aliases": list(contact.aliases),
         "merge_count": contact.merge_count,
+        "separations": [{"own": each.own, "other": each.other} for each in contact.separations],
     }
 
 
@@ -178,4 +207,35 @@ def _read_contact(datum: Mapping[str, Any]) -> Contact:
         conversations=tuple(fragments.read_conversation(conversation) for conversation in datum["conversations"]),
         aliases=tuple(ContactId(alias) for alias in datum["aliases"]),
         merge_count=datum["merge_count"],
+        separations=tuple(
+            Separation(own=ContactId(each["own"]), other=ContactId(each["other"])) for each in datum["separations"]
+        ),
+    )
+
+
+def _merge_datum(row: Merged) -> Datum:
+    return {
+        "survivor": _contact_datum(row.survivor),
+        "merged": _contact_datum(row.merged),
+        "merged_at_ms": row.merged_at_ms,
+        "why": row.why,
+        "request_id": row.request_id,
+        "offset": row.offset,
+        "alone": row.alone,
+        "replaced_email": fragments.email_datum(row.replaced_email),
+        "replaced_phone_number": fragments.phone_number_datum(row.replaced_phone_number),
+    }
+
+
+def _read_merge(datum: Mapping[str, Any]) -> Merged:
+    return Merged(
+        survivor=_read_contact(datum["survivor"]),
+        merged=_read_contact(datum["merged"]),
+        merged_at_ms=datum["merged_at_ms"],
+        why=datum["why"],
+        request_id=RequestId(datum["request_id"]),
+        offset=datum["offset"],
+        alone=datum["alone"],
+        replaced_email=fragments.read_email(datum["replaced_email"]),
+        replaced_phone_number=fragments.read_phone_number(datum["replaced_phone_number"]),
     )

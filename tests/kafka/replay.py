@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aiokafka.structs import ConsumerRecord
 
-from airy_identify.core.commands import ResumeSlip
+from airy_identify.core.answers import ResumeSlip
 from airy_identify.kafka import KafkaClients, close_client, partitions_of, read_to_end
 from airy_identify.settings import Settings
 from airy_identify.stream.agents.conversation import ConversationAgent

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import example, given
 
 from airy_identify.core.metadata import merge_patch, patch_metadata
-from tests.property.naive_identity import patched
 
 RFC_7396_APPENDIX_A = [
     ('{"a":"b"}', '{"a":"c"}', '{"a":"c"}'),
@@ -27,6 +26,20 @@ RFC_7396_APPENDIX_A = [
     ("[1,2]", '{"a":"b","c":null}', '{"a":"b"}'),
     ("{}", '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'),
 ]
+
+
+def patched(target: Any, patch: Any) -> Any:
+    """RFC 7396, section 2, word for word."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = patched(result.get(name), value)
+    return result
+
 
 names = st.sampled_from("abc")
 leaves = st.none() | st.booleans() | st.integers(-1, 1) | st.sampled_from([0.0, 1.0, "", "x"])

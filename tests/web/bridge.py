@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from airy_identify.core.commands import Command, ReplyTo
+from airy_identify.core.commands import Command, Identify, ReplyTo
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import ChannelId
-from airy_identify.intake.identify import IntakePolicy
+from airy_identify.intake.policy import IntakePolicy
 from airy_identify.telemetry import BridgeMetrics
 from airy_identify.web.app import make_app
 from airy_identify.web.asking import Answer
@@ -60,6 +60,11 @@ class ScriptedAsker:
     @staticmethod
     def echo(command: Command) -> Answer:
         return Answer(status=200, body=json.dumps({"request_id": command.request_id}).encode())
+
+    @property
+    def identified(self) -> list[Identify]:
+        """The commands to identify among them."""
+        return [command for command in self.commands if isinstance(command, Identify)]
 
     def hold(self) -> dict[str, "asyncio.Future[Answer | Rejected]"]:
         """Answer nothing from now on until the test sets the future of the request id."""

@@ -34,7 +34,7 @@ async def test_the_correlation_id_is_never_the_key(bridge: Bridge) -> None:
 async def test_what_must_not_be_decided_later_is_stamped_into_the_command(bridge: Bridge) -> None:
     await bridge.post(headers={KEY: "key-1"})
     await bridge.post(headers={KEY: "key-1"})
-    first, second = bridge.asker.commands
+    first, second = bridge.asker.identified
     assert first.accepted_at_ms == ACCEPTED_AT_MS
     assert first.new_id != second.new_id
     assert "key-1" not in {first.new_id, second.new_id}
@@ -43,5 +43,5 @@ async def test_what_must_not_be_decided_later_is_stamped_into_the_command(bridge
 async def test_without_a_key_the_request_id_is_new_each_time_and_not_the_conversations(bridge: Bridge) -> None:
     _, first = await bridge.post()
     _, second = await bridge.post()
-    ids = {first["request_id"], second["request_id"], *(command.new_id for command in bridge.asker.commands)}
+    ids = {first["request_id"], second["request_id"], *(command.new_id for command in bridge.asker.identified)}
     assert len(ids) == 4

@@ -12,12 +12,30 @@ from pathlib import Path
 from typing import Any
 
 from airy_identify.core.commands import OnConflict
+from airy_identify.core.values import Forgotten
 from airy_identify.wire import airy, answers, schemas
-from airy_identify.wire.commands import IDENTIFY_COMMAND, encode_command
-from airy_identify.wire.conversation_commands import MESSAGE_RECEIVED, RESUME_SLIP, encode_conversation_command
+from airy_identify.wire.commands import (
+    FORGET_COMMAND,
+    IDENTIFY_COMMAND,
+    INFO_COMMAND,
+    MERGE_COMMAND,
+    RELEASE_COMMAND,
+    RESUME_TOKEN_COMMAND,
+    UNMERGE_COMMAND,
+    encode_command,
+)
+from airy_identify.wire.conversation_commands import (
+    FORGET_CONVERSATION,
+    MESSAGE_RECEIVED,
+    RESUME_SLIP,
+    TOKEN_SLIP,
+    encode_conversation_command,
+)
 from airy_identify.wire.rows import (
     CONTACT_ROW,
     CONVERSATION_ROW,
+    FORGOTTEN_ROW,
+    MERGE_ROW,
     OWNER_ROW,
     PROGRESS_ROW,
     Progress,
@@ -95,6 +113,11 @@ SLIP = make.make_resume_slip(
     summaries=(make.make_conversation_summary(conversation=_CONVERSATION, last_message=_MESSAGE),),
     truncated=True,
     dry_run=False,
+    explanation=make.make_explanation(),
+    details=make.make_details(
+        aliases=("k-3",),
+        journal=(make.make_journal_entry(request_id="r-0", offset=2**40, survivor_before=_VIEW),),
+    ),
 )
 CONTACT = make.make_contact(
     id="k-1",
@@ -110,6 +133,25 @@ CONTACT = make.make_contact(
     conversations=(_CONVERSATION,),
     aliases=("k-0",),
     merge_count=7,
+    separations=(make.make_separation("k-0", "k-9"),),
+)
+MERGED = make.make_merged(
+    survivor=CONTACT,
+    merged=make.make_contact(id="k-2", phone_number="+491"),
+    why="email",
+    request_id="r-1",
+    offset=2**40,
+    alone=False,
+    replaced_email=_EMAIL,
+    replaced_phone_number=_PHONE_NUMBER,
+)
+ASKED = {"request_id": "r-1", "tenant": "t-1", "reply_to": _REPLY_TO}
+INFO = make.make_contact_info(
+    request_id="r-1",
+    contact=_VIEW,
+    conversations=(make.make_conversation_summary(conversation=_CONVERSATION, last_message=_MESSAGE),),
+    details=SLIP.details,
+    truncated=True,
 )
 CONVERSATION = make.make_conversation(
     id="c-1", channel_id="ch-1", source="chatplugin", created_at_ms=1_001, last_message=_MESSAGE
@@ -128,6 +170,7 @@ ANSWER = make.make_identified(
     merged=("k-2",),
     warnings=(make.make_warned(),),
     truncated=True,
+    explanation=make.make_explanation(),
 )
 
 
@@ -153,13 +196,30 @@ def _request() -> bytes:
 
 def _response() -> bytes:
     """The answer in Avro is its JSON, with those fields as text whose schema says so."""
-    answer = json.loads(answers.encode_identified(ANSWER, lambda *_: "token"))
-    answer["contact"]["metadata"] = json.dumps(answer["contact"]["metadata"], separators=(",", ":"))
-    for conversation in answer["conversations"]:
-        message = conversation["last_message"]
-        message["content"] = None if message["content"] is None else json.dumps(message["content"])
-        message.setdefault("truncated", False)
-    return schemas.encode(answers.IDENTIFY_RESPONSE, answer)
+    return _avro(answers.identified_body(ANSWER, lambda *_: "token"))
+
+
+def _avro(body: answers.AnswerBody) -> bytes:
+    return schemas.encode(body.schema, _texts(json.loads(answers.encode_answer(body))))
+
+
+def _texts(value: Any) -> Any:
+    """Write the members as text that the schemas have as text: what a caller said, or what Airy wrote."""
+    if isinstance(value, list):
+        return [_texts(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {name: _texts(member) for name, member in value.items()}
+    if "content" in value:
+        plain["content"] = None if value["content"] is None else json.dumps(value["content"])
+        plain.setdefault("truncated", False)
+    elif isinstance(value.get("metadata"), dict):
+        plain["metadata"] = json.dumps(value["metadata"], separators=(",", ":"))
+    return plain
+
+
+def _small_request(name: str, **fields: Any) -> Callable[[], bytes]:
+    return lambda: schemas.encode(f"airy_identify.{name}", fields | {"tenant": "t-1", "request_id": "r-1"})
 
 
 def _error() -> bytes:
@@ -182,6 +242,40 @@ RECORDS: dict[str, Callable[[], bytes]] = {
     MESSAGE_RECEIVED: lambda: encode_conversation_command(_MESSAGE),
     answers.IDENTIFY_RESPONSE: _response,
     answers.ERROR_RESPONSE: _error,
+    "airy_identify.MergeRequest": _small_request("MergeRequest", source_id="k-1", destination_id="k-2"),
+    "airy_identify.UnmergeRequest": _small_request("UnmergeRequest", contact_id="k-1"),
+    "airy_identify.ReleaseRequest": _small_request("ReleaseRequest", contact_id="k-1", kind="email", value="a@b.cd"),
+    "airy_identify.ForgetRequest": _small_request("ForgetRequest", contact_id="k-1"),
+    "airy_identify.InfoRequest": _small_request(
+        "InfoRequest",
+        contact_id="k-1",
+        external_id="e-1",
+        email="a@b.cd",
+        phone_number="+491701234567",
+        identifiers={"device_id": "d-1"},
+    ),
+    "airy_identify.ResumeTokenRequest": _small_request("ResumeTokenRequest", channel_id="ch-1", conversation_id="c-1"),
+    MERGE_COMMAND: lambda: encode_command(make.make_merge("k-1", "k-2", **ASKED)),
+    UNMERGE_COMMAND: lambda: encode_command(make.make_unmerge("k-1", **ASKED)),
+    RELEASE_COMMAND: lambda: encode_command(make.make_release("k-1", "email", "a@b.cd", **ASKED)),
+    FORGET_COMMAND: lambda: encode_command(make.make_forget("k-1", **ASKED)),
+    INFO_COMMAND: lambda: encode_command(make.make_info("k-1", ("email", "a@b.cd"), **ASKED)),
+    RESUME_TOKEN_COMMAND: lambda: encode_command(
+        make.make_give_token(channel_id="ch-1", conversation_id="c-1", **ASKED)
+    ),
+    TOKEN_SLIP: lambda: encode_conversation_command(
+        make.make_token_slip(request_id="r-1", reply_to=_REPLY_TO, channel_id="ch-1", conversation_id="c-1")
+    ),
+    FORGET_CONVERSATION: lambda: encode_conversation_command(make.make_forget_conversation("c-1")),
+    answers.CONTACT_RESPONSE: lambda: _avro(answers.answered_body(make.make_contact_changed(contact=_VIEW))),
+    answers.UNMERGE_RESPONSE: lambda: _avro(
+        answers.answered_body(make.make_contact_restored(contact=_VIEW, restored=make.make_contact_view(id="k-2")))
+    ),
+    answers.FORGET_RESPONSE: lambda: _avro(answers.answered_body(make.make_contact_forgotten())),
+    answers.INFO_RESPONSE: lambda: _avro(answers.info_body(INFO)),
+    answers.RESUME_TOKEN_RESPONSE: lambda: _avro(answers.token_body(make.make_token_given(), lambda *_: "token")),
+    MERGE_ROW: lambda: encode_identity_row(MERGED),
+    FORGOTTEN_ROW: lambda: encode_identity_row(Forgotten()),
     CONTACT_ROW: lambda: encode_identity_row(CONTACT),
     OWNER_ROW: lambda: encode_identity_row(make.make_owner("k-1")),
     CONVERSATION_ROW: lambda: encode_conversation_row(CONVERSATION),

@@ -4,14 +4,32 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from airy_identify.core.commands import (
+from airy_identify.core.answers import (
+    ContactDetails,
+    ContactInfo,
     ContactView,
     ConversationSummary,
+    ExplainedKey,
+    Explanation,
+    ForgetConversation,
     Identified,
-    Identify,
-    OnConflict,
-    ReplyTo,
+    JournalEntry,
+    Outcome,
     ResumeSlip,
+    TargetChoice,
+    TokenSlip,
+)
+from airy_identify.core.commands import (
+    AnswerFormat,
+    Forget,
+    GiveResumeToken,
+    Identify,
+    Info,
+    Merge,
+    OnConflict,
+    Release,
+    ReplyTo,
+    Unmerge,
 )
 from airy_identify.core.reasons import Reason, Warned
 from airy_identify.core.values import (
@@ -20,9 +38,14 @@ from airy_identify.core.values import (
     Conversation,
     CustomIdentifiers,
     Email,
+    Forgotten,
+    Identifier,
+    Level,
+    Merged,
     Message,
     Owner,
     PhoneNumber,
+    Separation,
 )
 
 TEXT = st.text(max_size=20)
@@ -54,9 +77,12 @@ _REPLY_TO = st.builds(
     topic=TEXT,
     partition=st.none() | st.integers(min_value=0, max_value=2**31 - 1),
     correlation_id=st.binary(max_size=20),
+    format=st.sampled_from(AnswerFormat),
 )
 _TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 _WARNINGS = st.lists(st.builds(Warned, code=st.sampled_from(Reason), message=TEXT, field=TEXT), max_size=2).map(tuple)
+
+_NUMBER = st.integers(min_value=0, max_value=2**40)
 
 MESSAGES = st.builds(
     Message,
@@ -72,7 +98,7 @@ MESSAGES = st.builds(
     updated_at_ms=st.none() | TIME_MS,
 )
 
-COMMANDS = st.builds(
+IDENTIFY_COMMANDS = st.builds(
     Identify,
     request_id=TEXT,
     tenant=TEXT,
@@ -92,6 +118,24 @@ COMMANDS = st.builds(
     explain=st.booleans(),
 )
 
+_IDENTIFIER = st.builds(Identifier, kind=TEXT, value=TEXT)
+_ASKED: dict[str, st.SearchStrategy[Any]] = {
+    "request_id": TEXT,
+    "tenant": TEXT,
+    "accepted_at_ms": TIME_MS,
+    "rules_version": st.integers(min_value=1, max_value=2**31 - 1),
+    "reply_to": _REPLY_TO,
+}
+COMMANDS = (
+    IDENTIFY_COMMANDS
+    | st.builds(Merge, **_ASKED, source_id=TEXT, destination_id=TEXT)
+    | st.builds(Unmerge, **_ASKED, contact_id=TEXT)
+    | st.builds(Release, **_ASKED, contact_id=TEXT, identifier=_IDENTIFIER)
+    | st.builds(Forget, **_ASKED, contact_id=TEXT)
+    | st.builds(Info, **_ASKED, contact_id=OPTIONAL_TEXT, identifier=st.none() | _IDENTIFIER)
+    | st.builds(GiveResumeToken, **_ASKED, channel_id=TEXT, conversation_id=TEXT)
+)
+
 CONTACTS = st.builds(
     Contact,
     id=TEXT,
@@ -107,8 +151,25 @@ CONTACTS = st.builds(
     conversations=st.lists(_CONVERSATION, max_size=2).map(tuple),
     aliases=_TEXTS,
     merge_count=st.integers(min_value=0, max_value=1000),
+    separations=st.lists(st.builds(Separation, own=TEXT, other=TEXT), max_size=2).map(tuple),
 )
-OWNERS = st.builds(Owner, contact_id=TEXT)
+IDENTITY_ROWS = (
+    CONTACTS
+    | st.builds(Owner, contact_id=TEXT)
+    | st.just(Forgotten())
+    | st.builds(
+        Merged,
+        survivor=CONTACTS,
+        merged=CONTACTS,
+        merged_at_ms=TIME_MS,
+        why=TEXT,
+        request_id=TEXT,
+        offset=_NUMBER,
+        alone=st.booleans(),
+        replaced_email=st.none() | _EMAIL,
+        replaced_phone_number=st.none() | _PHONE_NUMBER,
+    )
+)
 
 CONVERSATIONS = st.builds(
     Conversation,
@@ -118,6 +179,7 @@ CONVERSATIONS = st.builds(
     created_at_ms=st.none() | TIME_MS,
     last_message=st.none() | MESSAGES,
 )
+CONVERSATION_ROWS = CONVERSATIONS | st.just(Forgotten())
 
 _VIEWS = st.builds(
     ContactView,
@@ -139,6 +201,40 @@ _SUMMARIES = st.lists(
     st.builds(ConversationSummary, conversation=_CONVERSATION, last_message=st.none() | MESSAGES), max_size=2
 ).map(tuple)
 
+_EXPLANATIONS = st.builds(
+    Explanation,
+    target=st.sampled_from(TargetChoice),
+    by=OPTIONAL_TEXT,
+    keys=st.lists(
+        st.builds(
+            ExplainedKey,
+            field=TEXT,
+            level=st.none() | st.sampled_from(Level),
+            outcome=st.sampled_from(Outcome),
+            why=TEXT,
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+_DETAILS = st.builds(
+    ContactDetails,
+    aliases=_TEXTS,
+    journal=st.lists(
+        st.builds(
+            JournalEntry,
+            merged_id=TEXT,
+            into_id=TEXT,
+            merged_at_ms=TIME_MS,
+            why=TEXT,
+            request_id=TEXT,
+            offset=_NUMBER,
+            survivor_before=st.none() | _VIEWS,
+            merged_before=st.none() | _VIEWS,
+        ),
+        max_size=2,
+    ).map(tuple),
+)
+
 SLIPS = st.builds(
     ResumeSlip,
     request_id=TEXT,
@@ -155,6 +251,22 @@ SLIPS = st.builds(
     summaries=_SUMMARIES,
     truncated=st.booleans(),
     dry_run=st.booleans(),
+    explanation=st.none() | _EXPLANATIONS,
+    details=st.none() | _DETAILS,
+)
+CONVERSATION_COMMANDS = (
+    SLIPS
+    | MESSAGES
+    | st.builds(ForgetConversation, conversation_id=TEXT)
+    | st.builds(
+        TokenSlip,
+        request_id=TEXT,
+        accepted_at_ms=TIME_MS,
+        reply_to=_REPLY_TO,
+        channel_id=TEXT,
+        conversation_id=TEXT,
+        owned=st.booleans(),
+    )
 )
 
 ANSWERS = st.builds(
@@ -169,4 +281,14 @@ ANSWERS = st.builds(
     truncated=st.booleans(),
     dry_run=st.booleans(),
     accepted_at_ms=TIME_MS,
+    explanation=st.none() | _EXPLANATIONS,
+)
+
+INFO_ANSWERS = st.builds(
+    ContactInfo,
+    request_id=TEXT,
+    contact=_VIEWS,
+    conversations=_SUMMARIES,
+    details=_DETAILS,
+    truncated=st.booleans(),
 )

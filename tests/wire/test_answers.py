@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airy_identify.core.commands import Identified
+from airy_identify.core.answers import Identified
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import ChannelId, ConversationId, RequestId
 from airy_identify.wire import schemas
-from airy_identify.wire.answers import encode_error, encode_identified, iso_time
+from airy_identify.wire.answers import encode_answer, encode_error, identified_body, iso_time
 from tests import builders as make
 from tests.wire.golden_records import ANSWER
 from tests.wire.strategies import ANSWERS
@@ -30,12 +30,12 @@ def read(data: bytes) -> dict[str, Any]:
 
 def content_of(text: str | None) -> Any:
     summary = make.make_conversation_summary(last_message=make.make_message(content=text))
-    answer = read(encode_identified(make.make_identified(conversations=(summary,)), sign))
+    answer = read(encode_answer(identified_body(make.make_identified(conversations=(summary,)), sign)))
     return answer["conversations"][0]["last_message"]["content"]
 
 
 def test_the_answer_is_the_documented_one() -> None:
-    assert read(encode_identified(ANSWER, sign)) == {
+    assert read(encode_answer(identified_body(ANSWER, sign))) == {
         "request_id": "r-1",
         "contact": {
             "id": "k-1",
@@ -91,12 +91,17 @@ def test_the_answer_is_the_documented_one() -> None:
         "merged": ["k-2"],
         "warnings": [{"code": "identifier_conflict", "message": "Belongs to somebody else.", "field": "email"}],
         "truncated": True,
+        "explanation": {
+            "target": "found",
+            "by": "email",
+            "keys": [{"field": "email", "level": "known", "outcome": "matched", "why": "words"}],
+        },
     }
 
 
 def test_what_is_absent_is_null() -> None:
     contact = make.make_contact_view(id=None, created_at_ms=None, updated_at_ms=None)
-    answer = read(encode_identified(make.make_identified(contact=contact), sign))
+    answer = read(encode_answer(identified_body(make.make_identified(contact=contact), sign)))
     assert {name for name, value in answer["contact"].items() if value is None} == {
         "id",
         "external_id",
@@ -113,18 +118,18 @@ def test_what_is_absent_is_null() -> None:
 
 def test_a_conversation_without_messages_has_last_message_null() -> None:
     identified = make.make_identified(conversations=(make.make_conversation_summary(),))
-    assert read(encode_identified(identified, sign))["conversations"][0]["last_message"] is None
+    assert read(encode_answer(identified_body(identified, sign)))["conversations"][0]["last_message"] is None
 
 
 def test_a_dry_run_gets_no_tokens() -> None:
     identified = make.make_identified(conversations=(make.make_conversation_summary(),), dry_run=True)
-    assert read(encode_identified(identified, sign))["conversations"][0]["resume_token"] is None
+    assert read(encode_answer(identified_body(identified, sign)))["conversations"][0]["resume_token"] is None
 
 
 def test_tokens_are_issued_at_the_second_of_acceptance() -> None:
     summary = make.make_conversation_summary()
     identified = make.make_identified(conversations=(summary,), accepted_at_ms=1_700_000_000_999)
-    token = read(encode_identified(identified, sign))["conversations"][0]["resume_token"]
+    token = read(encode_answer(identified_body(identified, sign)))["conversations"][0]["resume_token"]
     assert token.endswith(" 1700000000")
 
 
@@ -177,7 +182,7 @@ def test_any_content_makes_an_answer(text: str) -> None:
 
 @given(ANSWERS)
 def test_any_answer_is_json_in_utf_8_of_its_schema(identified: Identified) -> None:
-    answer = read(encode_identified(identified, sign))
+    answer = read(encode_answer(identified_body(identified, sign)))
     assert_plain_form(answer, "IdentifyResponse")
 
 
@@ -206,6 +211,10 @@ def test_times_are_iso_8601_with_milliseconds(time_ms: int, text: str) -> None:
     assert iso_time(time_ms) == text
 
 
+OPTIONAL = {"truncated", "explanation"}
+"""Members that JSON leaves out where Avro has the default."""
+
+
 def assert_plain_form(answer: dict[str, Any], record: str) -> None:
     path = schemas.schema_directory() / f"{record}.avsc"
     _assert_fits(answer, json.loads(path.read_text(encoding="utf-8")))
@@ -220,7 +229,7 @@ def _assert_fits(value: Any, schema: Any) -> None:
     kind = schema if isinstance(schema, str) else schema["type"]
     if kind == "record":
         fields = {field["name"]: field for field in schema["fields"]}
-        assert set(value) | {"truncated"} == set(fields) | {"truncated"}
+        assert set(value) | OPTIONAL == set(fields) | OPTIONAL
         for name, member in value.items():
             if not fields[name].get("json_text"):
                 _assert_fits(member, fields[name]["type"])

@@ -5,19 +5,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from airy_identify.core.commands import ConversationCommand, Identify
-from airy_identify.core.values import Conversation, IdentityRow
+from airy_identify.core.answers import ConversationCommand
+from airy_identify.core.commands import Command, Identify
+from airy_identify.core.values import ConversationRow, IdentityRow
 from airy_identify.wire import rows, schemas
 from airy_identify.wire.commands import IDENTIFY_COMMAND, decode_command, encode_command
 from airy_identify.wire.conversation_commands import (
-    MESSAGE_RECEIVED,
     RESUME_SLIP,
     decode_conversation_command,
     encode_conversation_command,
 )
 from airy_identify.wire.errors import UndecodableError
 from tests import builders as make
-from tests.wire.strategies import COMMANDS, CONTACTS, CONVERSATIONS, MESSAGES, OWNERS, SLIPS
+from tests.wire.strategies import COMMANDS, CONVERSATION_COMMANDS, CONVERSATION_ROWS, IDENTIFY_COMMANDS, IDENTITY_ROWS
 
 OWNER = rows.encode_identity_row(make.make_owner("k-1"))
 
@@ -28,16 +28,16 @@ def spoil(record: str, data: bytes, **over: Any) -> bytes:
 
 
 @given(COMMANDS)
-def test_commands_come_back_as_they_were(command: Identify) -> None:
+def test_commands_come_back_as_they_were(command: Command) -> None:
     assert decode_command(encode_command(command)) == command
 
 
-@given(SLIPS | MESSAGES)
+@given(CONVERSATION_COMMANDS)
 def test_conversation_commands_come_back_as_they_were(command: ConversationCommand) -> None:
     assert decode_conversation_command(encode_conversation_command(command)) == command
 
 
-@given(COMMANDS)
+@given(IDENTIFY_COMMANDS)
 def test_bytes_do_not_depend_on_the_order_of_metadata(command: Identify) -> None:
     metadata = None if command.metadata is None else dict(reversed(list(command.metadata.items())))
     assert encode_command(dataclasses.replace(command, metadata=metadata)) == encode_command(command)
@@ -61,22 +61,22 @@ def assert_named_alike(value: Any, datum: Any) -> None:
 
 
 @given(COMMANDS)
-def test_members_of_commands_have_their_own_names(command: Identify) -> None:
+def test_members_of_commands_have_their_own_names(command: Command) -> None:
     assert_named_alike(command, schemas.decode(encode_command(command))[1])
 
 
-@given(SLIPS | MESSAGES)
+@given(CONVERSATION_COMMANDS)
 def test_members_of_conversation_commands_have_their_own_names(command: ConversationCommand) -> None:
     assert_named_alike(command, schemas.decode(encode_conversation_command(command))[1])
 
 
-@given(CONTACTS | OWNERS)
+@given(IDENTITY_ROWS)
 def test_members_of_identity_rows_have_their_own_names(row: IdentityRow) -> None:
     assert_named_alike(row, schemas.decode(rows.encode_identity_row(row))[1])
 
 
-@given(CONVERSATIONS)
-def test_members_of_conversation_rows_have_their_own_names(row: Conversation) -> None:
+@given(CONVERSATION_ROWS)
+def test_members_of_conversation_rows_have_their_own_names(row: ConversationRow) -> None:
     assert_named_alike(row, schemas.decode(rows.encode_conversation_row(row))[1])
 
 
@@ -88,8 +88,8 @@ def test_metadata_is_canonical_text() -> None:
 def test_absent_metadata_is_not_empty_metadata() -> None:
     absent = make.make_identify_command(metadata=None)
     empty = make.make_identify_command(metadata={})
-    assert decode_command(encode_command(absent)).metadata is None
-    assert decode_command(encode_command(empty)).metadata == {}
+    assert decode_command(encode_command(absent)) == absent
+    assert decode_command(encode_command(empty)) == empty != absent
 
 
 @pytest.mark.parametrize("metadata", ["", "{", "[]", "1", "[" * 100_000])
@@ -110,7 +110,7 @@ def test_records_of_another_log_are_undecodable() -> None:
     command = encode_command(make.make_identify_command())
     with pytest.raises(UndecodableError, match="where"):
         decode_conversation_command(command)
-    with pytest.raises(UndecodableError, match=MESSAGE_RECEIVED):
+    with pytest.raises(UndecodableError, match="where"):
         decode_conversation_command(OWNER)
     with pytest.raises(UndecodableError, match="where"):
         decode_command(OWNER)

@@ -8,19 +8,20 @@ from airy_identify.core.values import (
     AliasKey,
     ContactId,
     ContactKey,
-    Conversation,
     ConversationId,
     ConversationOwnerKey,
+    ConversationRow,
     IdentifierKey,
     IdentityKey,
     IdentityRow,
+    JournalKey,
     TenantId,
 )
 from airy_identify.wire import rows
 from airy_identify.wire.errors import UndecodableError
 from tests import builders as make
 from tests.wire.golden_records import CONTACT
-from tests.wire.strategies import CONTACTS, CONVERSATIONS, OWNERS
+from tests.wire.strategies import CONVERSATION_ROWS, IDENTITY_ROWS
 
 PART = st.text(max_size=10).filter(lambda text: "\x1f" not in text)
 KEYS = (
@@ -28,6 +29,7 @@ KEYS = (
     | st.builds(IdentifierKey, tenant=PART, kind=PART, value=PART)
     | st.builds(AliasKey, tenant=PART, contact_id=PART)
     | st.builds(ConversationOwnerKey, tenant=PART, conversation_id=PART)
+    | st.builds(JournalKey, tenant=PART, contact_id=PART, number=st.integers(min_value=0, max_value=10**6))
 )
 TENANT = TenantId("t")
 
@@ -39,6 +41,7 @@ TENANT = TenantId("t")
         (IdentifierKey(tenant=TENANT, kind="email", value="ü@x.de"), b"t\x1fidentifier\x1femail\x1f\xc3\xbc@x.de"),
         (AliasKey(tenant=TENANT, contact_id=ContactId("k")), b"t\x1falias\x1fk"),
         (ConversationOwnerKey(tenant=TENANT, conversation_id=ConversationId("c")), b"t\x1fconversation\x1fc"),
+        (JournalKey(tenant=TENANT, contact_id=ContactId("k"), number=10), b"t\x1fmerge\x1fk\x1f10"),
     ],
 )
 def test_row_keys_are_the_documented_ones(key: IdentityKey, data: bytes) -> None:
@@ -68,7 +71,7 @@ def test_a_part_that_holds_the_separator_is_refused(part: str) -> None:
         rows.PROGRESS_KEY,
         b"t\x1fcontact",
         b"t\x1fcontact\x1fa\x1fb",
-        b"t\x1fmerge\x1fk\x1f1",
+        b"t\x1fmerge\x1fk\x1fone",
         b"\xff\x1falias\x1fk",
     ],
 )
@@ -77,17 +80,17 @@ def test_other_keys_are_undecodable(data: bytes) -> None:
         rows.decode_identity_key(data)
 
 
-@given(CONTACTS | OWNERS)
+@given(IDENTITY_ROWS)
 def test_identity_rows_come_back_as_they_were(row: IdentityRow) -> None:
     assert rows.decode_identity_row(rows.encode_identity_row(row)) == row
 
 
-@given(CONVERSATIONS)
-def test_conversation_rows_come_back_as_they_were(row: Conversation) -> None:
+@given(CONVERSATION_ROWS)
+def test_conversation_rows_come_back_as_they_were(row: ConversationRow) -> None:
     assert rows.decode_conversation_row(rows.encode_conversation_row(row)) == row
 
 
-@given(CONTACTS | OWNERS)
+@given(IDENTITY_ROWS)
 def test_bytes_are_a_function_of_the_value(row: IdentityRow) -> None:
     data = rows.encode_identity_row(row)
     assert rows.encode_identity_row(copy.deepcopy(row)) == data

@@ -122,7 +122,8 @@ def test_fields_that_can_be_null_default_to_null() -> None:
 def test_a_name_means_the_same_in_every_schema() -> None:
     seen: dict[str, dict[str, Any]] = {}
     for found in own_types():
-        assert seen.setdefault(found["name"], found) == found, found["name"]
+        definition = {name: member for name, member in found.items() if name != "namespace"}  # inside: the outer one's
+        assert seen.setdefault(found["name"], definition) == definition, found["name"]
 
 
 def test_earlier_versions_are_fully_compatible() -> None:

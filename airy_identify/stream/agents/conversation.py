@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 from aiokafka.structs import ConsumerRecord
 
-from airy_identify.core.commands import ResumeSlip
-from airy_identify.core.conversation import apply_message, finish, open_conversation, visit
-from airy_identify.core.values import Conversation, ConversationId, Message
+from airy_identify.core.answers import ForgetConversation, Identified, ResumeSlip, TokenSlip
+from airy_identify.core.conversation import apply_message, finish, give_token, open_conversation, visit
+from airy_identify.core.reasons import Rejected
+from airy_identify.core.values import ConversationId, ConversationRow, Forgotten, Message
 from airy_identify.kafka import partition_for
-from airy_identify.stream.agents.replies import send_answer
+from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
-from airy_identify.wire.answers import IDENTIFY_RESPONSE, encode_identified
+from airy_identify.wire.answers import identified_body, info_body, token_body
 from airy_identify.wire.conversation_commands import decode_conversation_command, encode_conversation_command
 from airy_identify.wire.resume_token import ResumeTokenSigner
 from airy_identify.wire.rows import decode_conversation_row, encode_conversation_key, encode_conversation_row
@@ -26,12 +27,18 @@ class ConversationAgent:
     signer: ResumeTokenSigner
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
-        """Apply the message, or let the slip visit this partition and go on."""
+        """Apply the message, let the slip visit this partition and go on, or erase the conversation."""
         command = decode_conversation_command(record.value)
-        if isinstance(command, Message):
-            self._write(batch, apply_message(self._read(batch, command.conversation_id), command))
-        else:
-            self._visit(command, batch)
+        match command:
+            case Message():
+                conversation_id = command.conversation_id
+                self._write(batch, conversation_id, apply_message(self._read(batch, conversation_id), command))
+            case ResumeSlip():
+                self._visit(command, batch)
+            case TokenSlip():
+                self._give_token(command, batch)
+            case ForgetConversation():
+                self._write(batch, command.conversation_id, Forgotten())
 
     def _visit(self, slip: ResumeSlip, batch: Batch) -> None:
         def held(conversation_id: ConversationId) -> bool:
@@ -39,20 +46,28 @@ class ConversationAgent:
 
         for conversation in slip.pending:
             if conversation.id == slip.minted and held(conversation.id):
-                self._write(batch, open_conversation(self._read(batch, conversation.id), conversation))
+                self._write(batch, conversation.id, open_conversation(self._read(batch, conversation.id), conversation))
         visited = visit(slip, held, lambda conversation_id: self._read(batch, conversation_id))
         if visited.pending:
             key = visited.pending[0].id.encode()
             batch.send(self.names.conversation_commands, key, encode_conversation_command(visited))
             return
-        body = encode_identified(finish(visited), self.signer.sign)
-        send_answer(batch, slip.reply_to, slip.request_id, body, IDENTIFY_RESPONSE)
+        answer = finish(visited)
+        body = identified_body(answer, self.signer.sign) if isinstance(answer, Identified) else info_body(answer)
+        send_answer(batch, slip.reply_to, slip.request_id, body)
 
-    def _read(self, batch: Batch, conversation_id: ConversationId) -> Conversation | None:
+    def _give_token(self, slip: TokenSlip, batch: Batch) -> None:
+        given = give_token(slip, self._read(batch, slip.conversation_id))
+        if isinstance(given, Rejected):
+            send_error(batch, slip.reply_to, slip.request_id, given)
+        else:
+            send_answer(batch, slip.reply_to, slip.request_id, token_body(given, self.signer.sign))
+
+    def _read(self, batch: Batch, conversation_id: ConversationId) -> ConversationRow | None:
         row = batch.get(encode_conversation_key(conversation_id))
         return None if row is None else decode_conversation_row(row)
 
-    def _write(self, batch: Batch, row: Conversation | None) -> None:
+    def _write(self, batch: Batch, conversation_id: ConversationId, row: ConversationRow | None) -> None:
         """Write a row that changed; null means that it did not."""
         if row is not None:
-            batch.put(encode_conversation_key(row.id), encode_conversation_row(row))
+            batch.put(encode_conversation_key(conversation_id), encode_conversation_row(row))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from aiokafka.structs import ConsumerRecord
 
+from airy_identify.core.answers import ConversationCommand, ForgetConversation, ResumeSlip
 from airy_identify.core.conversation import limit_stops
-from airy_identify.core.identify import Decision, identify
+from airy_identify.core.decide import decide
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import (
     AliasKey,
@@ -16,15 +17,19 @@ from airy_identify.core.values import (
     ContactKey,
     ConversationId,
     ConversationOwnerKey,
+    Forgotten,
     IdentifierKey,
     IdentityKey,
     IdentityRow,
+    JournalKey,
+    Merged,
     Owner,
 )
 from airy_identify.kafka import partition_for
-from airy_identify.stream.agents.replies import send_error
+from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
+from airy_identify.wire.answers import answered_body
 from airy_identify.wire.commands import decode_command
 from airy_identify.wire.conversation_commands import encode_conversation_command
 from airy_identify.wire.rows import decode_identity_row, encode_identity_key, encode_identity_row
@@ -38,16 +43,22 @@ class BatchIdentityTable:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
-    def contact(self, key: ContactKey) -> Contact | None:
+    def contact(self, key: ContactKey) -> Contact | Forgotten | None:
         """Return the contact with this id, not looking through aliases."""
         row = self._row(key)
-        assert row is None or isinstance(row, Contact)  # noqa: S101 - the key says which kind of row it is
+        assert row is None or isinstance(row, Contact | Forgotten)  # noqa: S101 - the key says which row it is
         return row
 
-    def owner(self, key: IdentifierKey | AliasKey | ConversationOwnerKey) -> Owner | None:
+    def owner(self, key: IdentifierKey | AliasKey | ConversationOwnerKey) -> Owner | Forgotten | None:
         """Return whose this identifier, alias or conversation is."""
         row = self._row(key)
-        assert row is None or isinstance(row, Owner)  # noqa: S101 - the key says which kind of row it is
+        assert row is None or isinstance(row, Owner | Forgotten)  # noqa: S101 - the key says which row it is
+        return row
+
+    def journal(self, key: JournalKey) -> Merged | None:
+        """Return a merge."""
+        row = self._row(key)
+        assert row is None or isinstance(row, Merged)  # noqa: S101 - the key says which kind of row it is
         return row
 
     def _row(self, key: IdentityKey) -> IdentityRow | None:
@@ -65,18 +76,24 @@ class IdentityAgent:
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Decide, write the rows that changed, and send the slip to its first stop, or the refusal to the caller."""
         command = decode_command(record.value)
-        decided = identify(command, BatchIdentityTable(batch))
+        decided = decide(command, BatchIdentityTable(batch), offset=record.offset)
         if isinstance(decided, Rejected):
             send_error(batch, command.reply_to, command.request_id, decided)
             return
-        self._apply(decided, batch)
-
-    def _apply(self, decision: Decision, batch: Batch) -> None:
-        for key, row in decision.writes:
+        for key, row in decided.writes:
             batch.put(encode_identity_key(key), None if row is None else encode_identity_row(row))
-        slip = limit_stops(decision.slip, self._partition_of, STOPS_MAX)
-        first = slip.pending[0].id if slip.pending else slip.request_id
-        batch.send(self.names.conversation_commands, first.encode(), encode_conversation_command(slip))
+        for conversation_id in decided.forgotten:
+            self._send(batch, conversation_id, ForgetConversation(conversation_id=conversation_id))
+        if isinstance(decided.slip, ResumeSlip):
+            slip = limit_stops(decided.slip, self._partition_of, STOPS_MAX)
+            self._send(batch, slip.pending[0].id if slip.pending else slip.request_id, slip)
+        elif decided.slip is not None:
+            self._send(batch, decided.slip.conversation_id, decided.slip)
+        if decided.answer is not None:
+            send_answer(batch, command.reply_to, command.request_id, answered_body(decided.answer))
+
+    def _send(self, batch: Batch, key: str, command: ConversationCommand) -> None:
+        batch.send(self.names.conversation_commands, key.encode(), encode_conversation_command(command))
 
     def _partition_of(self, conversation_id: ConversationId) -> int:
         return partition_for(conversation_id.encode(), self.conversation_partitions)

@@ -10,8 +10,9 @@ from aiokafka.structs import ConsumerRecord
 
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import RequestId
+from airy_identify.intake.accept import accept
 from airy_identify.intake.channels import Channels
-from airy_identify.intake.identify import IntakePolicy, Stamp, accept
+from airy_identify.intake.policy import IntakePolicy, Request, Stamp
 from airy_identify.intake.requests import parse_json, request_id_of
 from airy_identify.stream.agents.replies import DeadLetters, send_error
 from airy_identify.stream.batch import Batch
@@ -59,9 +60,15 @@ class IntakeAgent:
         if isinstance(given_id, Rejected):
             send_error(batch, reply_to, request_id, given_id)
             return
-        command = accept(
-            fields, request_id=request_id, stamp=stamp, reply_to=reply_to, channels=self.channels, policy=self.policy
+        request = Request(
+            fields=fields,
+            request_id=request_id,
+            stamp=stamp,
+            reply_to=reply_to,
+            channels=self.channels,
+            policy=self.policy,
         )
+        command = accept(request)
         if isinstance(command, Rejected):
             send_error(batch, reply_to, request_id, command)
         else:

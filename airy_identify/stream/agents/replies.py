@@ -10,7 +10,7 @@ from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import RequestId
 from airy_identify.kafka import partition_for
 from airy_identify.stream.batch import Batch, Headers
-from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, ERROR_RESPONSE, encode_error, iso_time
+from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, AnswerBody, encode_answer, error_body, iso_time
 from airy_identify.wire.headers import (
     CORRELATION_ID,
     DEAD_LETTER_CODE,
@@ -22,15 +22,15 @@ from airy_identify.wire.headers import (
 )
 
 
-def send_answer(batch: Batch, reply_to: ReplyTo, request_id: RequestId, body: bytes, schema: str) -> None:
+def send_answer(batch: Batch, reply_to: ReplyTo, request_id: RequestId, body: AnswerBody) -> None:
     """Publish an answer: keyed by request id, with the caller's correlation id unchanged and the name of its schema."""
-    headers: Headers = ((CORRELATION_ID, reply_to.correlation_id), (ANSWER_SCHEMA_HEADER, schema.encode()))
-    batch.send(reply_to.topic, request_id.encode(), body, headers, reply_to.partition)
+    headers: Headers = ((CORRELATION_ID, reply_to.correlation_id), (ANSWER_SCHEMA_HEADER, body.schema.encode()))
+    batch.send(reply_to.topic, request_id.encode(), encode_answer(body), headers, reply_to.partition)
 
 
 def send_error(batch: Batch, reply_to: ReplyTo, request_id: RequestId, rejected: Rejected) -> None:
     """Publish a refusal."""
-    send_answer(batch, reply_to, request_id, encode_error(rejected, request_id), ERROR_RESPONSE)
+    send_answer(batch, reply_to, request_id, error_body(rejected, request_id))
 
 
 class DeadLetterMetrics(Protocol):

@@ -12,7 +12,7 @@ MEXICO_SPELLED_DIFFERENTLY = make_phone_number("+5215512345678", key="+525512345
 
 
 def claims_of(target: Contact, command: Identify, *others: Contact) -> tuple[Claim, ...]:
-    return tuple(settle(key, target.id) for key in look_up(command, make_table(target, *others)))
+    return tuple(settle(key, target) for key in look_up(command, make_table(target, *others)))
 
 
 def take_all(target: Contact, command: Identify, *others: Contact) -> Contact:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from airy_identify.core.commands import ConversationSummary, ResumeSlip
+from airy_identify.core.answers import ConversationSummary, Identified, ResumeSlip
 from airy_identify.core.conversation import (
     CONTENT_BYTES_MAX,
     apply_message,
@@ -210,6 +210,7 @@ def test_the_answer_is_what_the_slip_gathered() -> None:
         dry_run=True,
     )
     answer = finish(slip)
+    assert isinstance(answer, Identified)
     for name in ("request_id", "contact", "created_contact", "created_conversation", "merged", "warnings"):
         assert getattr(answer, name) == getattr(slip, name)
     assert (answer.conversations, answer.truncated, answer.dry_run) == (summaries, True, True)

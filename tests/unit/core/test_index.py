@@ -1,6 +1,8 @@
-from airy_identify.core.index import write_contacts, write_conversation
+import dataclasses
+
+from airy_identify.core.index import write_contacts
 from airy_identify.core.values import AliasKey, ContactId, ContactKey, ConversationOwnerKey, IdentifierKey, Owner
-from tests.builders import NEW_ID, TENANT, make_contact
+from tests.builders import NEW_ID, TENANT, make_contact, make_contact_conversation
 
 ALIAS = ContactId("alias")
 LOSER_ID = ContactId("loser")
@@ -41,13 +43,26 @@ def test_an_identifier_that_is_passed_on_is_written_once() -> None:
     ]
 
 
-def test_a_minted_conversation_has_an_owner_and_an_alias() -> None:
-    assert write_conversation(TENANT, NEW_ID, alias=ALIAS, contact_id=TARGET_ID) == [
-        (ConversationOwnerKey(tenant=TENANT, conversation_id=NEW_ID), OWNER),
+def test_a_new_conversation_and_alias_lead_to_the_contact() -> None:
+    before = make_contact(id="target")
+    after = dataclasses.replace(before, conversations=(make_contact_conversation(),), aliases=(ALIAS,))
+    assert write_contacts(TENANT, ((before, after),))[1:] == [
         (AliasKey(tenant=TENANT, contact_id=ALIAS), OWNER),
+        (ConversationOwnerKey(tenant=TENANT, conversation_id=NEW_ID), OWNER),
     ]
 
 
-def test_a_contact_is_no_alias_of_itself() -> None:
-    writes = write_conversation(TENANT, NEW_ID, alias=TARGET_ID, contact_id=TARGET_ID)
-    assert [key for key, _ in writes] == [ConversationOwnerKey(tenant=TENANT, conversation_id=NEW_ID)]
+def test_what_a_contact_that_ended_had_leads_to_the_survivor() -> None:
+    ended = make_contact(id="loser", email="a@b.cd", phone_number="+491", conversations=(make_contact_conversation(),))
+    before = make_contact(id="target", email="e@f.gh")
+    after = dataclasses.replace(
+        before, phone_number=ended.phone_number, conversations=ended.conversations, aliases=(LOSER_ID,)
+    )
+    assert write_contacts(TENANT, ((before, after), (ended, None))) == [
+        (ContactKey(tenant=TENANT, contact_id=TARGET_ID), after),
+        (ContactKey(tenant=TENANT, contact_id=LOSER_ID), None),
+        (identifier_key("phone_number", "+491"), OWNER),
+        (AliasKey(tenant=TENANT, contact_id=LOSER_ID), OWNER),
+        (ConversationOwnerKey(tenant=TENANT, conversation_id=NEW_ID), OWNER),
+        (identifier_key("email", "a@b.cd"), None),
+    ]

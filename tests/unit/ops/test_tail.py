@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from airy_identify.core.commands import ConversationSummary
+from airy_identify.core.answers import ConversationSummary
 from airy_identify.core.reasons import Reason, Rejected, Warned
 from airy_identify.core.values import RequestId
 from airy_identify.ops.tail import describe
-from airy_identify.wire.answers import encode_error, encode_identified
+from airy_identify.wire.answers import encode_answer, encode_error, identified_body
 from tests.builders import make_contact_conversation, make_contact_view, make_identified
 from tests.unit.ops.test_dead_letters import make_record
 
@@ -25,7 +25,7 @@ def test_an_answer_is_one_line_without_personal_data_and_tokens() -> None:
         warnings=(Warned(code=Reason.IDENTIFIER_CONFLICT, message="taken", field="email"),),
     )
 
-    line = line_of(encode_identified(identified, lambda *_: "the-token"))
+    line = line_of(encode_answer(identified_body(identified, lambda *_: "the-token")))
 
     assert line == (
         f"HTTP   request {identified.request_id}  contact {view.id} created  1 conversations"

@@ -1,9 +1,9 @@
 import json
 
-from airy_identify.core.commands import ResumeSlip
+from airy_identify.core.answers import ResumeSlip
 from airy_identify.core.reasons import Reason
 from airy_identify.core.values import ConversationId
-from airy_identify.intake.identify import IntakePolicy, Stamp
+from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import partition_for
 from airy_identify.stream.agents.conversation import ConversationAgent
 from airy_identify.stream.agents.identity import IdentityAgent
