@@ -20,7 +20,7 @@ from airy_identify.core.levels import level_of
 from airy_identify.core.merging import is_separated, merge_contacts, verified_email
 from airy_identify.core.reasons import Reason, Warned
 from airy_identify.core.target import Match, Target, contradicts
-from airy_identify.core.values import EMAIL, Contact, ContactId, Level
+from airy_identify.core.values import Contact, ContactId, Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Merger:
 
 
 def merge_matches(
-    start: Contact, target: Target, matches: tuple[Match, ...], keys: tuple[GivenKey, ...], command: Identify
+    start: Contact, target: Target, matches: tuple[Match, ...], command: Identify
 ) -> tuple[Contact, tuple[Merger, ...]]:
     """Return the target after the contacts that end in it did, and these merges in order; `start` is it before them."""
     mergers: list[Merger] = []
@@ -74,7 +74,7 @@ def merge_matches(
         other = match.contact
         if other.id == start.id or any(merger.merged.id == other.id for merger in mergers):
             continue
-        if match is not target.ends and not _may_end(match, united, keys, command):
+        if match is not target.ends and not _may_end(match, united, command):
             continue
         merged = merge_contacts(united, other, at_ms=command.accepted_at_ms)
         if merged is not None:
@@ -109,17 +109,11 @@ def warn(claims: tuple[Claim, ...]) -> tuple[Warned, ...]:
     )
 
 
-def _may_end(match: Match, target: Contact, keys: tuple[GivenKey, ...], command: Identify) -> bool:
+def _may_end(match: Match, target: Contact, command: Identify) -> bool:
     other = match.contact
     if level_of(other) is Level.HARD or contradicts(other, command) or is_separated(other, target):
         return False
     email = verified_email(other)
-    return match.by_email or email is None or _email_to_be(target, keys) in {None, email}
-
-
-def _email_to_be(target: Contact, keys: tuple[GivenKey, ...]) -> str | None:
-    """Return the e-mail that the target will hold: the request's, unless that belongs to somebody who stays."""
-    for key in keys:
-        if key.identifier.kind == EMAIL and (key.owner is None or key.owner.id in (target.id, *target.aliases)):
-            return key.identifier.value
-    return verified_email(target)
+    # Who has an e-mail, does not contradict and was not matched by it, was asked for without an e-mail: so the target
+    # will hold the one that it holds.
+    return match.by_email or email is None or verified_email(target) in {None, email}

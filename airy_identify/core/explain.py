@@ -1,6 +1,7 @@
 """Why an answer is about this contact, in words: kinds and rules only, never another contact's id or data."""
 
 from collections.abc import Iterator
+from typing import assert_never
 
 from airy_identify.core.answers import ExplainedKey, Explanation, Outcome, TargetChoice
 from airy_identify.core.claims import Added, Claim, Conflict, Held, Merger, TakenOver
@@ -51,6 +52,8 @@ def _outcome(claim: Claim, merged_ids: frozenset[ContactId]) -> tuple[Outcome, s
             return Outcome.TAKEN_OVER, TAKEN_OVER
         case Conflict():
             return Outcome.CONFLICT, CONFLICT
+        case _:
+            assert_never(claim)
 
 
 def _unverified(command: Identify) -> Iterator[ExplainedKey]:

@@ -99,7 +99,7 @@ def _decide(command: Identify, keys: tuple[GivenKey, ...], table: IdentityReader
         )
     else:
         start = before
-    united, mergers = merge_matches(start, choice, matches, keys, command)
+    united, mergers = merge_matches(start, choice, matches, command)
     if minted is None and not _on_channel(united, command):
         minted = _mint(command, table)
     merged_ids = frozenset(merger.merged.id for merger in mergers)

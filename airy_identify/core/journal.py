@@ -17,7 +17,10 @@ from airy_identify.core.view import view_contact
 
 ENTRIES_MAX = 100
 STATES_BYTES_MAX = 256 * 1024
-"""How much metadata the contacts of an answer's journal may hold together; older entries come without contacts."""
+"""How much the contacts of an answer's journal may hold together, in bytes of metadata and custom values.
+
+Older entries come without contacts.
+"""
 
 
 def write_journal(
@@ -61,9 +64,14 @@ def details_of(table: IdentityReader, tenant: TenantId, contact: Contact) -> Con
     bytes_left = STATES_BYTES_MAX
     for number in range(contact.merge_count - 1, max(-1, contact.merge_count - 1 - ENTRIES_MAX), -1):
         row = journal_row(table, tenant, contact.id, number)
-        bytes_left -= sum(len(canonical_json(each.metadata)) for each in (row.survivor, row.merged))
+        bytes_left -= _size(row.survivor) + _size(row.merged)
         entries.append(_entry(row, with_contacts=bytes_left >= 0))
     return ContactDetails(aliases=contact.aliases, journal=tuple(entries))
+
+
+def _size(contact: Contact) -> int:
+    values = sum(len(value.encode()) for custom in contact.identifiers for value in custom.values)
+    return len(canonical_json(contact.metadata)) + values
 
 
 def _entry(row: Merged, *, with_contacts: bool) -> JournalEntry:

@@ -2,25 +2,29 @@ from typing import Any
 
 import pytest
 
-from airy_identify.core.answers import ConversationSummary, Identified, ResumeSlip
+from airy_identify.core.answers import ContactInfo, ConversationSummary, Identified, ResumeSlip, TokenGiven
 from airy_identify.core.conversation import (
     CONTENT_BYTES_MAX,
     apply_message,
     finish,
+    give_token,
     limit_stops,
     open_conversation,
     shorten,
     visit,
 )
-from airy_identify.core.values import ContactConversation, Conversation, Message
+from airy_identify.core.reasons import Reason, Rejected
+from airy_identify.core.values import ContactConversation, Conversation, Forgotten, Message
 from tests.builders import (
     CHANNEL_ID,
     NEW_ID,
     OTHER_CHANNEL_ID,
     make_contact_conversation,
     make_conversation,
+    make_details,
     make_message,
     make_resume_slip,
+    make_token_slip,
 )
 
 FIRST = make_message(id="m1", sent_at_ms=10)
@@ -228,3 +232,50 @@ def test_an_answer_without_a_messages_content_is_truncated() -> None:
 def test_a_slip_on_its_way_is_no_answer() -> None:
     with pytest.raises(ValueError, match="still to be looked up"):
         finish(make_resume_slip(pending=conversations(1)))
+
+
+def test_a_slip_with_details_is_answered_as_info() -> None:
+    cut = ConversationSummary(conversation=make_contact_conversation(), last_message=make_message(content=None))
+    slip = make_resume_slip(summaries=(cut,), details=make_details(aliases=("old",)))
+    answer = finish(slip)
+    assert isinstance(answer, ContactInfo)
+    assert (answer.request_id, answer.contact, answer.conversations) == (slip.request_id, slip.contact, (cut,))
+    assert (answer.details, answer.truncated) == (slip.details, True)
+
+
+# What was forgotten
+
+
+def test_nothing_late_revives_a_forgotten_conversation() -> None:
+    assert apply_message(Forgotten(), FIRST) is None
+    assert open_conversation(Forgotten(), make_contact_conversation()) is None
+
+
+# Tokens
+
+
+def test_a_token_is_given_on_the_conversations_own_channel() -> None:
+    row = make_conversation()
+    owned, airys = make_token_slip(owned=True), make_token_slip(owned=False)
+    for slip, held in ((owned, row), (owned, None), (airys, row)):
+        assert give_token(slip, held) == TokenGiven(
+            request_id=slip.request_id,
+            accepted_at_ms=slip.accepted_at_ms,
+            channel_id=CHANNEL_ID,
+            conversation_id=NEW_ID,
+        )
+
+
+@pytest.mark.parametrize(
+    ("owned", "row"),
+    [
+        (True, Forgotten()),
+        (False, Forgotten()),
+        (False, None),
+        (False, make_conversation(channel_id=OTHER_CHANNEL_ID)),
+    ],
+)
+def test_no_token_is_given_for_what_is_not_there(*, owned: bool, row: Conversation | Forgotten | None) -> None:
+    rejected = give_token(make_token_slip(owned=owned), row)
+    assert isinstance(rejected, Rejected)
+    assert (rejected.reason, rejected.field) == (Reason.UNKNOWN_CONVERSATION, "conversation_id")
