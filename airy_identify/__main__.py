@@ -2,7 +2,7 @@
 
 import click
 
-from airy_identify.ops.commands.base import Commands, example, settings_of_environment
+from airy_identify.ops.commands.base import Commands, example, print_json, settings_of_environment
 from airy_identify.ops.commands.dead_letters import dead_letters
 from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
@@ -41,6 +41,14 @@ def web() -> None:
     from airy_identify.bootstrap import run_web  # noqa: PLC0415 - so that the other commands need not wait for Faust
 
     click.get_current_context().exit(run_web(settings))
+
+
+@main.command(epilog=example("airy-identify openapi > openapi.json"))
+def openapi() -> None:
+    """Print the OpenAPI 3.1 document of the bridge, which it also has at /openapi.json."""
+    from airy_identify.web.openapi.document import openapi as document  # noqa: PLC0415 - as above
+
+    print_json(document())
 
 
 for command in (dev, demo, topics, identify, state, dead_letters):

@@ -40,7 +40,8 @@ from airy_identify.topics import (
 from airy_identify.web.app import make_app
 from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import BodyLimits
-from airy_identify.web.identify import IdentifyDoor
+from airy_identify.web.commands import CommandDoor
+from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
@@ -194,7 +195,7 @@ async def _bridge(settings: Settings) -> int:
     asker = KafkaAsker(clients, names, limits=limits)
     metrics.watch_pending(lambda: asker.pending)
     app = make_app(
-        identify=IdentifyDoor(
+        commands=CommandDoor(
             asker=asker,
             channels=channels.directory,
             channels_ready=lambda: channels.ready,
@@ -204,6 +205,7 @@ async def _bridge(settings: Settings) -> int:
             new_uuid=_new_uuid,
         ),
         system_token=SystemToken(settings.system_token.get_secret_value()),
+        rate_limit=RateLimit(settings.http_requests_per_second_max, time.monotonic),
         problems=asker.problems,
         registry=registry,
         metrics=metrics,

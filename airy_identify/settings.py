@@ -191,6 +191,11 @@ class Settings(BaseSettings):
     pending_requests_max: int = _setting(
         1000, "Requests that the bridge holds at once; beyond, 503", allowed="1 or more", ge=1
     )
+    http_requests_per_second_max: Annotated[int, Field(ge=1)] | None = _setting(
+        None,
+        "Requests for commands that a bridge takes in a second; beyond, 429. Default is no limit",
+        allowed="1 or more",
+    )
     channel_tenants: _TenantMapping = _setting(
         {}, "Tenant of each channel; those not named belong to `default`", allowed='JSON, {"channel id": "tenant"}'
     )

@@ -20,6 +20,7 @@ from airy_identify.intake.identify import accept_identify
 from airy_identify.intake.policy import Request
 
 IDENTIFY = "identify"
+RESUME_TOKEN = "resume_token"  # noqa: S105 - the name of a command
 
 _ACCEPT: dict[str, Callable[[Request], Command | Rejected]] = {
     IDENTIFY: accept_identify,
@@ -28,7 +29,7 @@ _ACCEPT: dict[str, Callable[[Request], Command | Rejected]] = {
     "unmerge": accept_unmerge,
     "release": accept_release,
     "forget": accept_forget,
-    "resume_token": accept_resume_token,
+    RESUME_TOKEN: accept_resume_token,
 }
 COMMANDS = tuple(_ACCEPT)
 """The names of all commands, as the field `command` has them."""

@@ -1,6 +1,6 @@
 """The bridge as an aiohttp application: its routes, and what every request goes through, whatever its route.
 
-In this order: the request gets an id; unknown paths are `not_found`; the token; the method; then the route's own
+In this order: the request gets an id; unknown paths are `not_found`; the token; the rate limit; the method; then the route's own
 checks. So nothing is told to strangers but which paths exist, and no byte of a body is read for them.
 """
 
@@ -16,9 +16,11 @@ from prometheus_client import CollectorRegistry
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import expect_later
+from airy_identify.web.commands import ROUTES, CommandDoor
+from airy_identify.web.documentation import DocumentationDoor
 from airy_identify.web.errors import RefusedError, internal_response, refused_response
 from airy_identify.web.health import HealthDoor
-from airy_identify.web.identify import IdentifyDoor
+from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.request_ids import REQUEST_ID, request_id
 
 logger = logging.getLogger(__name__)
@@ -47,10 +49,11 @@ class Endpoint:
     token: bool
 
 
-def make_app(
+def make_app(  # noqa: PLR0913 - all that a bridge is made of, by name
     *,
-    identify: IdentifyDoor,
+    commands: CommandDoor,
     system_token: SystemToken,
+    rate_limit: RateLimit,
     problems: Callable[[], Sequence[str]],
     registry: CollectorRegistry,
     metrics: RequestMetrics,
@@ -61,18 +64,23 @@ def make_app(
     """
 
     def not_ready() -> list[str]:
-        channels = [] if identify.channels_ready() else ["the channels have not been read yet"]
+        channels = [] if commands.channels_ready() else ["the channels have not been read yet"]
         return [*problems(), *channels]
 
+    documentation = DocumentationDoor()
     health = HealthDoor(problems=not_ready, registry=registry)
     get = ("GET", "HEAD")
     endpoints = {
-        "/contacts.identify": Endpoint(handle=identify.handle, methods=("POST",), token=True),
+        path: Endpoint(handle=commands.handler(command), methods=("POST",), token=True)
+        for path, command in ROUTES.items()
+    } | {
         "/healthz": Endpoint(handle=health.alive, methods=get, token=False),
         "/readyz": Endpoint(handle=health.ready, methods=get, token=False),
         "/metrics": Endpoint(handle=health.metrics, methods=get, token=False),
+        "/openapi.json": Endpoint(handle=documentation.openapi, methods=get, token=False),
+        "/docs": Endpoint(handle=documentation.page, methods=get, token=False),
     }
-    router = _Router(endpoints, system_token, metrics, identify.new_uuid)
+    router = _Router(endpoints, system_token, rate_limit, metrics, commands.new_uuid)
     app = web.Application(middlewares=[router.answer])
     # One route for all: the framework's own would answer 405 before anybody has shown a token.
     app.router.add_route("*", "/{path:.*}", router.dispatch, expect_handler=expect_later)
@@ -84,11 +92,13 @@ class _Router:
         self,
         endpoints: dict[str, Endpoint],
         system_token: SystemToken,
+        rate_limit: RateLimit,
         metrics: RequestMetrics,
         new_uuid: Callable[[], str],
     ) -> None:
         self._endpoints = endpoints
         self._system_token = system_token
+        self._rate_limit = rate_limit
         self._metrics = metrics
         self._new_uuid = new_uuid
 
@@ -101,6 +111,8 @@ class _Router:
             message = "Send the system token in the header Authorization, with or without the word Bearer."
             rejected = Rejected(reason=Reason.UNAUTHORIZED, message=message)
             raise RefusedError(rejected, headers={"WWW-Authenticate": "Bearer"})
+        if endpoint.token:
+            self._rate_limit.take()
         if request.method not in endpoint.methods:
             allowed = ", ".join(endpoint.methods)
             rejected = Rejected(reason=Reason.METHOD_NOT_ALLOWED, message=f"Only {allowed} is allowed here.")

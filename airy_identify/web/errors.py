@@ -35,7 +35,7 @@ class RefusedError(Exception):
 def json_response(body: bytes, status: int) -> web.Response:
     """Return an answer with this JSON. One that is worth repeating says after how many seconds."""
     response = web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
-    if status in _RETRIED_LATER:
+    if status in _RETRIED_LATER:  # a better estimate, where there is one, replaces it
         response.headers["Retry-After"] = str(_RETRY_AFTER_S)
     return response
 

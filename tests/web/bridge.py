@@ -20,7 +20,8 @@ from airy_identify.web.app import make_app
 from airy_identify.web.asking import Answer
 from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import BodyLimits
-from airy_identify.web.identify import IdentifyDoor
+from airy_identify.web.commands import CommandDoor
+from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.server import serving
 from airy_identify.wire.airy import Channel
 from tests.builders import ACCEPTED_AT_MS, CHANNEL_ID
@@ -121,13 +122,19 @@ class Bridge:
 
 @asynccontextmanager
 async def running_bridge(
-    *, limits: BodyLimits | None = None, grace_s: float = 5.0, token: str = TOKEN
+    *,
+    limits: BodyLimits | None = None,
+    grace_s: float = 5.0,
+    token: str = TOKEN,
+    requests_per_s: int | None = None,
+    policy: IntakePolicy | None = None,
+    clock: Callable[[], float] = lambda: 0.0,
 ) -> AsyncIterator[Bridge]:
     """Serve a bridge on a free port within the block."""
     registry = CollectorRegistry()
     bridge = Bridge(asker=ScriptedAsker(), registry=registry)
     uuids = (f"uuid-{number}" for number in itertools.count(1))
-    door = IdentifyDoor(
+    door = CommandDoor(
         asker=bridge.asker,
         channels=InMemoryChannels(
             {
@@ -137,14 +144,15 @@ async def running_bridge(
             }
         ),
         channels_ready=lambda: bridge.channels_ready,
-        policy=IntakePolicy(),
+        policy=policy or IntakePolicy(),
         limits=limits or BodyLimits(),
         clock_ms=lambda: ACCEPTED_AT_MS,
         new_uuid=lambda: next(uuids),
     )
     app = make_app(
-        identify=door,
+        commands=door,
         system_token=SystemToken(token),
+        rate_limit=RateLimit(requests_per_s, clock),
         problems=lambda: bridge.problems,
         registry=registry,
         metrics=BridgeMetrics(registry),

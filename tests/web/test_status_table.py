@@ -1,10 +1,12 @@
-"""Every status and code that `POST /contacts.identify` can answer, and the shape of all of them."""
+"""Every status and code that a bridge can answer by itself, or passes on, and the shape of all of them."""
 
 from typing import Any
 
 import pytest
 
+from airy_identify.core.commands import Forget, GiveResumeToken, Identify, Info, Merge, Release, Unmerge
 from airy_identify.core.reasons import HTTP_STATUS, Reason
+from airy_identify.intake.policy import IntakePolicy
 from airy_identify.web.asking import Answer
 from tests.builders import CHANNEL_ID
 from tests.web.bridge import (
@@ -16,6 +18,7 @@ from tests.web.bridge import (
     Bridge,
     error_answer,
     rejected,
+    running_bridge,
 )
 
 JSON = {"Content-Type": "application/json"}
@@ -28,6 +31,10 @@ def sent(**more: Any) -> dict[str, Any]:
 
 def fields(**over: Any) -> dict[str, Any]:
     return {"method": "POST", "path": PATH, "headers": HEADERS, "json": BODY | over}
+
+
+def command(path: str, **body: Any) -> dict[str, Any]:
+    return {"method": "POST", "path": path, "headers": HEADERS, "json": body}
 
 
 TABLE = [
@@ -68,6 +75,33 @@ TABLE = [
     ("unsupported_media_type", 415, None, sent(headers=HEADERS | {"Content-Type": "application/json; charset=utf-16"})),
     ("unsupported_media_type", 415, None, sent(headers=HEADERS, data={"channel_id": CHANNEL_ID})),
     ("unsupported_media_type", 415, None, sent(headers=HEADERS, skip_auto_headers=["Content-Type"])),
+    ("invalid_field", 400, "command", fields(command="merge")),
+    ("missing_field", 400, "destination_id", command("/identities.merge", source_id="a")),
+    ("missing_field", 400, "contact_id", command("/identities.unmerge")),
+    ("missing_field", 400, "value", command("/identities.release", contact_id="a", kind="email")),
+    ("invalid_field", 400, "kind", command("/identities.release", contact_id="a", kind="E", value="x")),
+    ("invalid_email", 400, "value", command("/identities.release", contact_id="a", kind="email", value="x")),
+    ("invalid_field", 400, "contact_id", command("/identities.forget", contact_id=7)),
+    ("invalid_field", 400, "command", command("/identities.forget", contact_id="a", command="info")),
+    ("invalid_field", 400, "contact_id", command("/identities.info")),
+    ("invalid_field", 400, "email", command("/identities.info", external_id="u1", email="a@b.cd")),
+    ("blocked_identifier", 400, "external_id", command("/identities.info", external_id="null")),
+    ("missing_field", 400, "conversation_id", command("/conversations.resumeToken", channel_id=CHANNEL_ID)),
+    (
+        "unknown_channel",
+        404,
+        "channel_id",
+        command("/conversations.resumeToken", channel_id=DISCONNECTED_CHANNEL_ID, conversation_id="c"),
+    ),
+    (
+        "unsupported_channel",
+        400,
+        "channel_id",
+        command("/chatplugin.resumeToken", channel_id=FACEBOOK_CHANNEL_ID, conversation_id="c"),
+    ),
+    ("unauthorized", 401, None, command("/identities.forget", contact_id="a") | {"headers": {}}),
+    ("method_not_allowed", 405, None, sent(method="GET", path="/identities.info", data=None)),
+    ("not_found", 404, None, command("/identities.delete", contact_id="a")),
     ("invalid_field", 400, KEY, fields() | {"headers": HEADERS | {KEY: ""}}),
     ("invalid_field", 400, KEY, fields() | {"headers": HEADERS | {KEY: "x" * 256}}),
     ("invalid_field", 400, KEY, fields() | {"headers": HEADERS | {KEY: "x" * 20_000}}),
@@ -97,10 +131,82 @@ async def test_trouble_with_kafka_has_its_status(bridge: Bridge, reason: Reason)
     assert headers.get("Retry-After") == ("1" if reason is Reason.UNAVAILABLE else None)
 
 
-async def test_a_workers_error_is_passed_on_with_its_status(bridge: Bridge) -> None:
-    bridge.asker.answer = error_answer(Reason.IDENTIFIER_CONFLICT, 409)
-    status, answer = await bridge.post()
-    assert (status, answer["code"], answer["request_id"]) == (409, "identifier_conflict", "r")
+OF_WORKERS = {
+    Reason.UNKNOWN_CONTACT: "/identities.info",
+    Reason.UNKNOWN_CONVERSATION: "/conversations.resumeToken",
+    Reason.IDENTIFIER_CONFLICT: PATH,
+    Reason.NOT_LATEST_MERGE: "/identities.unmerge",
+    Reason.TOO_LARGE_TO_MERGE: "/identities.merge",
+}
+"""What only the tables can tell; the workers' own tests bring these about."""
+BODIES = {
+    PATH: BODY,
+    "/identities.info": {"external_id": "u1"},
+    "/identities.merge": {"source_id": "a", "destination_id": "b"},
+    "/identities.unmerge": {"contact_id": "a"},
+    "/identities.release": {"contact_id": "a", "kind": "email", "value": "A@b.cd"},
+    "/identities.forget": {"contact_id": "a"},
+    "/conversations.resumeToken": {"channel_id": CHANNEL_ID, "conversation_id": "c"},
+    "/chatplugin.resumeToken": {"channel_id": CHANNEL_ID, "conversation_id": "c"},
+}
+
+
+@pytest.mark.parametrize("reason", OF_WORKERS)
+async def test_a_workers_error_is_passed_on_with_its_status(bridge: Bridge, reason: Reason) -> None:
+    path = OF_WORKERS[reason]
+    bridge.asker.answer = error_answer(reason, HTTP_STATUS[reason])
+    status, answer = await bridge.post(BODIES[path], path=path)
+    assert (status, answer["code"], answer["request_id"]) == (HTTP_STATUS[reason], reason, "r")
+
+
+async def test_a_caller_outside_its_tenants_or_channels_is_forbidden() -> None:
+    policy = IntakePolicy(allowed_tenants=frozenset({"default"}), allowed_channels=frozenset({"another"}))
+    async with running_bridge(policy=policy) as bridge:
+        for path, body, field in (
+            (PATH, BODY | {"tenant": "acme"}, "tenant"),
+            (PATH, BODY, "channel_id"),
+            ("/identities.forget", {"contact_id": "a"}, "command"),
+        ):
+            status, answer = await bridge.post(body, path=path)
+            assert (status, answer["code"], answer["field"]) == (403, "forbidden", field)
+        assert bridge.asker.commands == []
+
+
+def test_every_code_is_in_one_of_these_tables() -> None:
+    elsewhere = {Reason.UNAVAILABLE, Reason.TIMEOUT, Reason.RATE_LIMITED, Reason.FORBIDDEN}  # each has its own test
+    assert {Reason(code) for code, *_ in TABLE} | set(OF_WORKERS) | elsewhere == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        (PATH, Identify),
+        ("/identities.info", Info),
+        ("/identities.merge", Merge),
+        ("/identities.unmerge", Unmerge),
+        ("/identities.release", Release),
+        ("/identities.forget", Forget),
+        ("/conversations.resumeToken", GiveResumeToken),
+        ("/chatplugin.resumeToken", GiveResumeToken),
+    ],
+)
+async def test_every_route_asks_its_command_with_the_callers_key(bridge: Bridge, path: str, command: type) -> None:
+    status, answer = await bridge.post(BODIES[path], path=path, headers={KEY: "key-1"})
+    assert (status, answer) == (200, {"request_id": "key-1"})
+    (asked,) = bridge.asker.commands
+    assert isinstance(asked, command)
+    assert asked.reply_to == bridge.asker.reply_to()
+
+
+async def test_only_commands_that_name_a_channel_wait_for_the_channels(bridge: Bridge) -> None:
+    bridge.channels_ready = False
+    got = {path: (await bridge.post(body, path=path))[0] for path, body in BODIES.items()}
+    assert {path for path, status in got.items() if status == 503} == {
+        PATH,
+        "/conversations.resumeToken",
+        "/chatplugin.resumeToken",
+    }
+    assert set(got.values()) == {200, 503}
 
 
 async def test_a_defect_is_answered_in_the_same_shape_and_tells_nothing(
