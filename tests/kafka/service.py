@@ -76,12 +76,14 @@ class Service:
     worker: ServiceProcess
     bridge: ServiceProcess
 
-    async def post(self, body: bytes, **headers: str) -> tuple[int, Answer, Mapping[str, str]]:
-        """Send a body to `POST /contacts.identify`; return status, answer and headers."""
+    async def post(
+        self, body: bytes, *, path: str = "/contacts.identify", **headers: str
+    ) -> tuple[int, Answer, Mapping[str, str]]:
+        """Send a body to a route; return status, answer and headers."""
         assert self.settings.system_token is not None
         token = self.settings.system_token.get_secret_value()
         sent = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"} | headers
-        request = urllib.request.Request(f"{self.bridge.url}/contacts.identify", data=body, headers=sent)
+        request = urllib.request.Request(f"{self.bridge.url}{path}", data=body, headers=sent)
         return await asyncio.to_thread(_open, request)
 
     async def identify(self, **fields: object) -> Answer:
