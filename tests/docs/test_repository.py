@@ -57,10 +57,10 @@ def test_make_alone_lists_the_commands() -> None:
 
 
 def test_every_target_is_phony_and_explained() -> None:
-    targets = re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE)
 
     assert set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, flags=re.MULTILINE)[0].split()) == set(targets)
-    assert len(re.findall(r"^[a-z]+:.*## .+$", MAKEFILE, flags=re.MULTILINE)) == len(targets)
+    assert len(re.findall(r"^[a-z-]+:.*## .+$", MAKEFILE, flags=re.MULTILINE)) == len(targets)
 
 
 def test_ci_runs_what_everybody_runs() -> None:
@@ -73,9 +73,9 @@ def test_ci_runs_what_everybody_runs() -> None:
 def test_documents_name_only_targets_and_commands_that_exist() -> None:
     from airy_identify.__main__ import main  # noqa: PLC0415 - only here
 
-    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, flags=re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
     documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     text = "\n".join(document.read_text(encoding="utf-8") for document in documents)
 
-    assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
     assert set(re.findall(r"`airy-identify ([a-z-]+)", text)) <= set(main.commands)

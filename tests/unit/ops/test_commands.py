@@ -47,6 +47,7 @@ def test_the_commands_are_these() -> None:
         "dead-letters",
         "dead-letters list",
         "dead-letters show",
+        "openapi",
     }
 
 
