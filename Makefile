@@ -10,6 +10,8 @@ READY := $(VENV)/.ready
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 MINUTES ?= 10
 REQUESTS ?= 5000
+# Tests of real processes mostly wait; two at a time are ready in little more than half the time.
+PROCESSES ?= 2
 UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml
 
@@ -25,8 +27,8 @@ demo: $(INSTALLED) ## The main job once, from nothing, printed
 dev: $(INSTALLED) ## Kafka, a worker and a bridge in this terminal, until Ctrl-C (options: ARGS="--data-dir local")
 	@$(BIN)/airy-identify dev $(ARGS)
 
-test: lint ## Every test, on a Kafka of its own, with coverage
-	@$(BIN)/python -m pytest -q -p tests.coverage_gate
+test: lint ## Every test, on Kafkas of its own, with coverage, in PROCESSES=2
+	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -p tests.coverage_gate
 
 check: lint ## The quick loop: everything that needs no Kafka
 	@$(BIN)/python -m pytest -q -m "not kafka"

@@ -1,9 +1,11 @@
 """Measures coverage of a whole run (`-p tests.coverage_gate`) and fails it when too little was run.
 
-The report comes before pytest's own last line. Processes that tests start are measured too, unless they are killed.
+The report comes before pytest's own last line. Processes that tests start are measured too, unless they are killed, and
+so are pytest-xdist's: coverage begins in them by itself (`patch = subprocess`), and the first process puts all together.
 """
 
 import io
+import os
 from dataclasses import dataclass, field
 
 import pytest
@@ -28,6 +30,8 @@ _GATE = pytest.StashKey[_Gate]()
 
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Begin before any of our modules is imported."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     coverage = Coverage()
     coverage.erase()
     coverage.start()
@@ -37,7 +41,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Put everything together; too little coverage turns a passed run into a failed one."""
-    gate = session.config.stash[_GATE]
+    gate = session.config.stash.get(_GATE, None)
+    if gate is None:
+        return
     gate.coverage.stop()
     gate.coverage.save()
     combined = Coverage(data_file=gate.coverage.config.data_file, config_file=True)
@@ -54,7 +60,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the report, and what is wrong with it."""
-    gate = config.stash[_GATE]
+    gate = config.stash.get(_GATE, None)
+    if gate is None:
+        return
     terminalreporter.section("coverage of lines and branches")
     for line in gate.report:
         terminalreporter.write_line(line)
