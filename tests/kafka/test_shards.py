@@ -106,7 +106,10 @@ async def test_a_former_owner_cannot_write_any_more(installation: Installation) 
     changelog = TopicPartition(installation.names["first-changelog"], 0)
     producers = [installation.clients.transactional_producer("the-shard", request_timeout_ms=5_000) for _ in range(2)]
     former, owner = (
-        BatchTransaction(producer, source=source, changelog=changelog, group_id="group") for producer in producers
+        BatchTransaction(
+            producer, source=source, changelog=changelog, group_id="group", one_by_one=lambda _topic: False
+        )
+        for producer in producers
     )
     quieten_lost_futures(asyncio.get_running_loop())
     await producers[0].start()
