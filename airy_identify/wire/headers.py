@@ -24,6 +24,8 @@ DEAD_LETTER_REPLY_TOPIC = "airy_identify_reply_topic"
 """Only of an answer that could not be published: where it was meant to go."""
 DEAD_LETTER_REPLY_PARTITION = "airy_identify_reply_partition"
 """The same, when the caller had asked for a partition."""
+DEAD_LETTER_BYTES_LOST = "airy_identify_bytes_lost"
+"""Only of a record that was too large to be kept: its size."""
 DEAD_LETTER_RETRIED = "airy_identify_retried"
 """Only of the note that a dead letter was sent again: `partition:offset` of it."""
 

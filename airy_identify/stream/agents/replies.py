@@ -14,6 +14,7 @@ from airy_identify.topics import DEAD_LETTER_BYTES_MAX
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, AnswerBody, encode_answer, error_body, iso_time
 from airy_identify.wire.headers import (
     CORRELATION_ID,
+    DEAD_LETTER_BYTES_LOST,
     DEAD_LETTER_CODE,
     DEAD_LETTER_OFFSET,
     DEAD_LETTER_PARTITION,
@@ -71,19 +72,19 @@ class DeadLetters:
     def _send(self, batch: Batch, origin: ConsumerRecord, output: Output, why: "_Why") -> None:
         key, value, own_headers = output
         number = origin.partition if key is None else partition_for(key, self.partitions)
-        text = why.text
-        if _size_bytes(output) > _BYTES_KEPT_MAX:
+        more = why.meant_for
+        if (size_bytes := _size_bytes(output)) > _BYTES_KEPT_MAX:
             # A record that was compressed may be larger than any that we can write. Nothing may stop for it.
             key, value, own_headers = None, None, ()
-            text += f" It was too large to be kept: {_size_bytes(output)} bytes, left where it came from."
+            more = (*more, (DEAD_LETTER_BYTES_LOST, str(size_bytes)))
         ours = (
             (DEAD_LETTER_TOPIC, origin.topic),
             (DEAD_LETTER_PARTITION, str(origin.partition)),
             (DEAD_LETTER_OFFSET, str(origin.offset)),
             (DEAD_LETTER_CODE, why.code),
-            (DEAD_LETTER_TEXT, text),
+            (DEAD_LETTER_TEXT, why.text),
             (DEAD_LETTER_TIME, iso_time(why.now_ms)),
-            *why.meant_for,
+            *more,
         )
         headers: Headers = (*own_headers, *((name, said.encode()) for name, said in ours))
         batch.send(self.topic, key, value, headers, number % self.partitions)
