@@ -27,7 +27,7 @@ class ShardClosedError(StreamError):
 
 
 class AgentFailedError(StreamError):
-    """An agent raised on a record. The whole batch was rolled back, and nothing passes this record.
+    """An agent raised on a record, or a record cannot be read. The whole batch was rolled back, and nothing passes this record.
 
     Operator action: read the record at the topic, partition and offset in the message, and mend the cause.
     """
