@@ -1,5 +1,6 @@
 """Records in Avro single-object encoding as a foreign program reads and writes them: with Apache's library."""
 
+import functools
 import json
 from io import BytesIO
 from typing import Any
@@ -20,28 +21,35 @@ def write_by_apache(record_name: str, members: dict[str, Any]) -> bytes:
 
     Raises `avro.errors.AvroTypeException` for members that the schema cannot hold.
     """
-    text = definition_of(record_name)
-    schema = avro.schema.parse(text)
+    schema, fields, prefix = _parsed_schema(record_name)
     datum: dict[str, Any] = {}
-    for field in json.loads(text)["fields"]:
+    for field in fields:
         value = members.get(field["name"])
         if value is None and field["type"] == "string":
             value = ""
         datum[field["name"]] = json.dumps(value) if field.get("json_text") and value is not None else value
     buffer = BytesIO()
     avro.io.DatumWriter(schema).write(datum, avro.io.BinaryEncoder(buffer))
-    fingerprint: bytes = schema.fingerprint("CRC-64-AVRO")
-    return b"\xc3\x01" + fingerprint + buffer.getvalue()
+    return prefix + buffer.getvalue()
 
 
 def read_by_apache(record_name: str, data: bytes) -> Any:
     """Return the JSON form of an answer; fields that hold the text of JSON are parsed."""
-    schema = avro.schema.parse(definition_of(record_name))
-    assert data[:10] == b"\xc3\x01" + schema.fingerprint("CRC-64-AVRO")
+    schema, _, prefix = _parsed_schema(record_name)
+    assert data[:10] == prefix
     buffer = BytesIO(data[10:])
     datum = avro.io.DatumReader(schema).read(avro.io.BinaryDecoder(buffer))
     assert buffer.read() == b"", "bytes are left over"
     return _parsed(datum)
+
+
+@functools.cache
+def _parsed_schema(record_name: str) -> tuple[Any, list[dict[str, Any]], bytes]:
+    """Return a schema, its fields as they are written, and what comes before a datum."""
+    text = definition_of(record_name)
+    schema = avro.schema.parse(text)
+    fingerprint: bytes = schema.fingerprint("CRC-64-AVRO")
+    return schema, json.loads(text)["fields"], b"\xc3\x01" + fingerprint
 
 
 def _parsed(value: Any) -> Any:
