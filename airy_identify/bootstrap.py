@@ -155,6 +155,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
         ),
         limits=WatchdogLimits(),
         metrics=metrics,
+        keep_answer=dead_letters.send_answer,
         check=_topic_check(settings, partition_counts),
     )
 

@@ -4,7 +4,15 @@ from hypothesis import strategies as st
 
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import RequestId
-from airy_identify.wire.headers import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC, Headers, ReplyHeaders, read_reply
+from airy_identify.wire.headers import (
+    CORRELATION_ID,
+    CORRELATION_ID_BYTES_MAX,
+    REPLY_PARTITION,
+    REPLY_TOPIC,
+    Headers,
+    ReplyHeaders,
+    read_reply,
+)
 from tests import builders as make
 
 ALLOWED = frozenset({"identify-responses", "team-answers"})
@@ -98,3 +106,11 @@ def test_a_partition_of_a_topic_of_unknown_size_is_as_if_absent() -> None:
     )
     assert isinstance(reply, ReplyHeaders)
     assert reply.partition is None
+
+
+def test_a_correlation_id_that_no_answer_could_carry_is_refused() -> None:
+    longest = b"x" * CORRELATION_ID_BYTES_MAX
+    assert accepted([(CORRELATION_ID, longest)]).correlation_id == longest
+    refused = read([(CORRELATION_ID, longest + b"x")])
+    assert isinstance(refused, Rejected)
+    assert (refused.reason, refused.field) == (Reason.INVALID_FIELD, CORRELATION_ID)

@@ -1,6 +1,8 @@
 import json
+from typing import Any
 
 from airy_identify.core.answers import ResumeSlip
+from airy_identify.core.commands import AnswerFormat, Identify
 from airy_identify.core.reasons import Reason
 from airy_identify.core.values import ConversationId
 from airy_identify.intake.policy import IntakePolicy, Stamp
@@ -11,19 +13,24 @@ from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.batch import Batch, Output
-from airy_identify.topics import TopicNames
+from airy_identify.topics import DEAD_LETTER_BYTES_MAX, TopicNames
 from airy_identify.wire.airy import encode_message
+from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER
 from airy_identify.wire.commands import decode_command, encode_command
 from airy_identify.wire.conversation_commands import decode_conversation_command, encode_conversation_command
-from airy_identify.wire.headers import CORRELATION_ID, REPLY_TOPIC
+from airy_identify.wire.headers import CORRELATION_ID, REPLY_TOPIC, REQUEST_ID
 from airy_identify.wire.resume_token import ResumeTokenSigner
+from tests.avro_form import read_by_apache, write_by_apache
 from tests.builders import (
     make_channel,
     make_channels,
     make_contact_conversation,
+    make_forget,
     make_identify_command,
     make_message,
+    make_reply_to,
     make_resume_slip,
+    make_token_slip,
 )
 from tests.records import make_record
 
@@ -72,7 +79,8 @@ def process(agent: object, record: object, rows: Rows | None = None) -> Batch:
 
 
 def sent(batch: Batch, topic: str) -> list[Output]:
-    return [output for partition, outputs in batch.outputs.items() if partition.topic == topic for output in outputs]
+    outputs = [output for partition, outputs in batch.outputs.items() if partition.topic == topic for output in outputs]
+    return outputs + [answer.output for listed in batch.answers.values() for answer in listed if answer.topic == topic]
 
 
 def request(**fields: object) -> bytes:
@@ -140,6 +148,7 @@ def test_a_reply_topic_that_is_not_allowed_stops_the_request() -> None:
 
     assert len(sent(batch, NAMES.dead_letters)) == 1
     assert len(batch.outputs) == 1
+    assert batch.answers == {}
 
 
 def test_messages_go_to_their_conversation() -> None:
@@ -193,3 +202,82 @@ def test_a_slip_visits_one_partition_after_the_other_and_is_answered_once() -> N
     body = json.loads(answers[0][1] or b"")
     assert {each["id"] for each in body["conversations"]} == {each.id for each in conversations}
     assert all(each["resume_token"] for each in body["conversations"])
+
+
+AVRO_HEADERS = [(CORRELATION_ID, b"waits")]
+
+
+def avro_answer(batch: Batch) -> Any:
+    ((_, value, headers),) = sent(batch, NAMES.responses)
+    assert value is not None
+    return read_by_apache((dict(headers)[ANSWER_SCHEMA_HEADER] or b"").decode(), value)
+
+
+def test_an_avro_request_is_accepted_and_refused_as_in_json_and_answered_in_avro() -> None:
+    value = write_by_apache("airy_identify.IdentifyRequest", {"channel_id": CHANNEL.id, "external_id": "u1"})
+    ((_, command_sent, _),) = sent(process(INTAKE, make_record(value=value)), NAMES.identity_commands)
+    command = decode_command(command_sent or b"")
+    assert isinstance(command, Identify)
+    assert (command.external_id, command.reply_to.format) == ("u1", AnswerFormat.AVRO)
+
+    refused = write_by_apache("airy_identify.IdentifyRequest", {"channel_id": CHANNEL.id})
+    assert avro_answer(process(INTAKE, make_record(value=refused)))["code"] == Reason.MISSING_IDENTIFIER
+
+
+def test_avro_that_is_no_request_is_kept_and_answered_in_avro() -> None:
+    batch = process(INTAKE, make_record(value=b"\xc3\x01cut", headers=AVRO_HEADERS))
+    assert len(sent(batch, NAMES.dead_letters)) == 1
+    assert avro_answer(batch)["code"] == Reason.MALFORMED_JSON
+    assert sent(process(INTAKE, make_record(value=b"\xc3\x01cut")), NAMES.responses) == []
+
+
+def test_the_tables_refuse_and_answer_in_the_format_of_the_question() -> None:
+    reply_to = make_reply_to(topic=NAMES.responses, format=AnswerFormat.AVRO)
+    refused = process(IDENTITY, make_record(value=encode_command(make_forget("nobody", reply_to=reply_to))))
+    assert avro_answer(refused)["code"] == Reason.UNKNOWN_CONTACT
+    conversation = make_contact_conversation()
+    slip = make_resume_slip(pending=(conversation,), summaries=(), reply_to=reply_to)
+    partition = partition_for(conversation.id.encode(), PARTITIONS)
+    answered = process(CONVERSATION, make_record(partition=partition, value=encode_conversation_command(slip)))
+    assert avro_answer(answered)["conversations"][0]["id"] == conversation.id
+    token = encode_conversation_command(make_token_slip(reply_to=reply_to, owned=False))
+    assert avro_answer(process(CONVERSATION, make_record(value=token)))["code"] == Reason.UNKNOWN_CONVERSATION
+
+
+def test_a_request_that_comes_again_has_the_id_that_it_had() -> None:
+    for value, headers, request_id in (
+        (request(external_id="u1"), [(REQUEST_ID, b"first-0-1"), (REQUEST_ID, b"requests-0-1")], "requests-0-1"),
+        (request(external_id="u1", request_id="mine"), [(REQUEST_ID, b"requests-0-1")], "mine"),
+        (request(external_id="u1"), [(REQUEST_ID, b"new\nline")], "requests-2-5"),
+        (request(external_id="u1"), [(REQUEST_ID, b"\xff")], "requests-2-5"),
+    ):
+        record = make_record(topic="requests", partition=2, offset=5, value=value, headers=headers)
+        ((_, command, _),) = sent(process(INTAKE, record), NAMES.identity_commands)
+        assert decode_command(command or b"").request_id == request_id
+
+
+def test_an_answer_without_a_way_is_kept_with_where_it_was_meant_to_go() -> None:
+    batch = process(INTAKE, make_record(topic="requests", partition=1, offset=9, value=request(request_id="mine")))
+    for answer, why in batch.divert(lambda _place, _answer: "it is gone"):
+        DEAD_LETTERS.send_answer(batch, answer, why, 1_700_000_000_000)
+    ((key, value, headers),) = sent(batch, NAMES.dead_letters)
+    assert (key, json.loads(value or b"")["code"]) == (b"mine", Reason.MISSING_IDENTIFIER)
+    assert headers[:2] == ((CORRELATION_ID, b"mine"), (ANSWER_SCHEMA_HEADER, b"airy_identify.ErrorResponse"))
+    assert dict(headers[2:]) == {
+        "airy_identify_topic": b"requests",
+        "airy_identify_partition": b"1",
+        "airy_identify_offset": b"9",
+        "airy_identify_code": b"undeliverable_answer",
+        "airy_identify_text": b"it is gone",
+        "airy_identify_time": b"2023-11-14T22:13:20.000Z",
+        "airy_identify_reply_topic": NAMES.responses.encode(),
+    }
+    assert batch.answers == {}
+
+
+def test_a_record_that_no_dead_letter_can_hold_leaves_its_size_and_place() -> None:
+    value = b"x" * DEAD_LETTER_BYTES_MAX
+    ((key, kept, headers),) = sent(process(INTAKE, make_record(offset=7, value=value)), NAMES.dead_letters)
+    assert (key, kept) == (None, None)
+    assert int(dict(headers)["airy_identify_bytes_lost"] or b"") >= len(value)
+    assert dict(headers)["airy_identify_offset"] == b"7"
