@@ -3,9 +3,9 @@
 from typing import Any
 
 from airy_identify.core.reasons import HTTP_STATUS, Reason
+from airy_identify.intake.json_schema import JsonSchema, answer_schemas, request_schema
 from airy_identify.intake.requests import REQUEST_ID_CHARACTERS_MAX
 from airy_identify.web.errors import INTERNAL_CODE, INTERNAL_STATUS
-from airy_identify.web.openapi.json_schema import JsonSchema, answer_schemas, request_schema
 from airy_identify.web.openapi.operations import EVERY_COMMAND, OPERATIONS, Operation
 
 INTERFACE_VERSION = "1.0.0"
