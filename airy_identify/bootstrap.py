@@ -8,8 +8,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from airy_identify.core.values import ConversationId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
@@ -26,7 +24,7 @@ from airy_identify.stream.app import AgentSpec
 from airy_identify.stream.shard import ShardSettings, ShardSpec
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import TopicsNotReadyError, Worker, WorkerParts
-from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, set_up_logging
+from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, make_registry, set_up_logging
 from airy_identify.topics import (
     CONVERSATION,
     DELETE_RETENTION_MS,
@@ -85,7 +83,7 @@ def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[To
 
 
 async def _worker(settings: Settings) -> int:
-    registry = CollectorRegistry()
+    registry = make_registry()
     worker = Worker(_worker_parts(settings, WorkerMetrics(registry)))
     app = make_health_app(problems=worker.problems, registry=registry)
     async with serving(app, host=settings.worker_host, port=settings.worker_port, grace_s=1.0) as (host, port):
@@ -187,7 +185,7 @@ async def _bridge(settings: Settings) -> int:
     if settings.system_token is None:
         raise LookupError("the bridge does not start without a system token")
     names = settings.topic_names
-    registry = CollectorRegistry()
+    registry = make_registry()
     metrics = BridgeMetrics(registry)
     clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
     channels = ChannelReader(clients, names.airy_channels, ChannelDirectory())
@@ -206,7 +204,7 @@ async def _bridge(settings: Settings) -> int:
         ),
         system_token=SystemToken(settings.system_token.get_secret_value()),
         rate_limit=RateLimit(settings.http_requests_per_second_max, time.monotonic),
-        problems=asker.problems,
+        problems=lambda: [*asker.problems(), *channels.problems()],
         registry=registry,
         metrics=metrics,
     )

@@ -13,8 +13,7 @@ async def test_alive_even_when_nothing_works(bridge: Bridge) -> None:
 
 
 async def test_not_ready_says_why(bridge: Bridge) -> None:
-    bridge.problems[:] = ["answer reader: no answer from Kafka in 3 s"]
-    bridge.channels_ready = False
+    bridge.problems[:] = ["answer reader: no answer from Kafka in 3 s", "the channels have not been read yet"]
     status, answer, headers = await bridge.send("GET", "/readyz")
     assert (status, answer["code"], headers["Retry-After"]) == (503, "unavailable", "1")
     assert answer["reasons"] == ["answer reader: no answer from Kafka in 3 s", "the channels have not been read yet"]

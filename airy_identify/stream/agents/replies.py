@@ -9,6 +9,7 @@ from airy_identify.core.commands import ReplyTo
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import RequestId
 from airy_identify.kafka import partition_for
+from airy_identify.stream.agents import trail
 from airy_identify.stream.batch import Batch, Headers
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, AnswerBody, encode_answer, error_body, iso_time
 from airy_identify.wire.headers import (
@@ -24,12 +25,14 @@ from airy_identify.wire.headers import (
 
 def send_answer(batch: Batch, reply_to: ReplyTo, request_id: RequestId, body: AnswerBody) -> None:
     """Publish an answer: keyed by request id, with the caller's correlation id unchanged and the name of its schema."""
+    trail.passed(batch, request_id, "answer sent")
     headers: Headers = ((CORRELATION_ID, reply_to.correlation_id), (ANSWER_SCHEMA_HEADER, body.schema.encode()))
     batch.send(reply_to.topic, request_id.encode(), encode_answer(body), headers, reply_to.partition)
 
 
 def send_error(batch: Batch, reply_to: ReplyTo, request_id: RequestId, rejected: Rejected) -> None:
     """Publish a refusal."""
+    trail.refused(batch, request_id, rejected)
     send_answer(batch, reply_to, request_id, error_body(rejected, request_id))
 
 
@@ -62,3 +65,4 @@ class DeadLetters:
         number = record.partition if record.key is None else partition_for(record.key, self.partitions)
         batch.send(self.topic, record.key, record.value, headers, number % self.partitions)
         self.metrics.dead_lettered(rejected.reason.value)
+        trail.dead_lettered(record, rejected)
