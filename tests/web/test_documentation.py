@@ -73,6 +73,12 @@ async def test_every_example_is_a_good_request_of_its_own_schema(
     assert (await bridge.post(body, path=path))[0] == 200, name
 
 
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_example_of_an_answer_is_one(path: str) -> None:
+    for status, answer in DOCUMENT["paths"][path]["post"]["responses"].items():
+        assert_documented(path, "POST", int(status), answer["content"]["application/json"]["example"])
+
+
 @pytest.mark.parametrize(
     ("path", "fault"),
     [
@@ -161,7 +167,10 @@ async def test_the_page_tells_all_and_loads_nothing(bridge: Bridge) -> None:
     assert headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
     assert "default-src 'none'" in CONTENT_SECURITY_POLICY
     for path in DOCUMENT["paths"]:
-        assert f"{path}</code>" in text
+        assert f"{path}</code></h2>" in text
+        assert f"{path}</code></a>" in text
+    for _, _, body in request_examples():
+        assert "'" not in json.dumps(body), "the shell would end its text there"
     for reason in set(Reason) - {Reason.NOT_FOUND}:
         assert f"<code>{reason.value}</code>" in text
     for name in DOCUMENT["components"]["schemas"]:
