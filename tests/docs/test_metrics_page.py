@@ -22,7 +22,7 @@ def declared(process: str) -> list[MetricWrapperBase]:
 
 
 def name_of(metric: MetricWrapperBase) -> str:
-    return metric._name + ("_total" if metric._type == "counter" else "")
+    return str(metric._name) + ("_total" if metric._type == "counter" else "")
 
 
 @pytest.mark.parametrize("process", MAKE)

@@ -13,6 +13,7 @@ from openapi_spec_validator import validate
 from airy_identify.__main__ import main
 from airy_identify.core.reasons import HTTP_STATUS, Reason
 from airy_identify.web.commands import ROUTES
+from airy_identify.web.errors import MALFORMED_CODE
 from airy_identify.web.openapi.document import openapi
 from airy_identify.web.openapi.page import CONTENT_SECURITY_POLICY
 from tests.web.bridge import BODY, HEADERS, Bridge, error_answer
@@ -58,7 +59,7 @@ def test_every_code_is_documented_under_its_status_and_somewhere() -> None:
     for path in COMMANDS:
         for status in DOCUMENT["paths"][path]["post"]["responses"]:
             if status not in {"200", "500"}:
-                found = codes(path, int(status))
+                found = codes(path, int(status)) - {MALFORMED_CODE}
                 assert {HTTP_STATUS[Reason(code)] for code in found} == {int(status)}
                 seen |= found
     assert seen == {reason.value for reason in Reason} - {Reason.NOT_FOUND.value}  # of paths that are not there

@@ -5,7 +5,7 @@ from typing import Any
 from airy_identify.core.reasons import HTTP_STATUS, Reason
 from airy_identify.intake.json_schema import JsonSchema, answer_schemas, request_schema
 from airy_identify.intake.requests import REQUEST_ID_CHARACTERS_MAX
-from airy_identify.web.errors import INTERNAL_CODE, INTERNAL_STATUS
+from airy_identify.web.errors import INTERNAL_CODE, INTERNAL_STATUS, MALFORMED_CODE, MALFORMED_STATUS
 from airy_identify.web.openapi.answers import ANSWERS, error_example
 from airy_identify.web.openapi.operations import EVERY_COMMAND, OPERATIONS, Operation
 
@@ -115,6 +115,7 @@ def codes_by_status(operation: Operation) -> dict[int, list[str]]:
     for reason in Reason:
         if reason in EVERY_COMMAND or reason in operation.reasons:
             codes.setdefault(HTTP_STATUS[reason], []).append(reason.value)
+    codes[MALFORMED_STATUS].append(MALFORMED_CODE)
     return codes | {INTERNAL_STATUS: [INTERNAL_CODE]}
 
 
