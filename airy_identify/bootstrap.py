@@ -1,7 +1,9 @@
 """The only place that wires: settings in, running processes out."""
 
 import asyncio
+import contextlib
 import logging
+import resource
 import signal
 import time
 import uuid
@@ -65,11 +67,24 @@ def run_web(settings: Settings) -> int:
 
 def _run(process: Coroutine[Any, Any, int]) -> int:
     """Run a process to its end. Whatever it dies of is in its log, as a line like every other."""
+    raise_open_files_limit()
     try:
         return asyncio.run(process)
     except Exception:
         logger.critical("the process ended with an error", exc_info=True)
         return EXIT_FAILED
+
+
+def raise_open_files_limit() -> None:
+    """Allow this process as many open files as the system lets it have.
+
+    Each connection and each table file is one, and the usual 1,024 are soon used up by callers that only connect: then
+    not even Kafka could be reached any more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # some systems promise more than they give
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[TopicDeclaration, ...]:
