@@ -114,6 +114,12 @@ async def test_a_probe_without_a_broker_says_where_it_asked() -> None:
     assert probe.problem == "Kafka does not answer at 127.0.0.1:1 (KafkaConnectionError)"
 
 
+async def test_a_probe_takes_its_word_back_when_the_broker_answers(service: Service) -> None:
+    probe = BrokerProbe(KafkaClients(bootstrap_servers=service.settings.kafka_bootstrap_servers), every_s=0.01)
+    probe.problem = "as the last question ended"
+    await probed(probe, lambda: probe.problem is None)
+
+
 async def probed(probe: BrokerProbe, condition: Callable[[], bool]) -> None:
     """Let the probe ask until the condition holds."""
     asking = asyncio.create_task(probe.run())
