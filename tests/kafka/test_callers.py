@@ -126,6 +126,7 @@ async def test_each_caller_gets_its_own_answer_while_a_worker_and_a_bridge_are_k
         await let_run(callers, SECONDS / 3)
 
         async def another_was_answered() -> bool:
+            await let_run(callers, 0)
             return seen.outcomes["answered"] > answered_before
 
         await poll(another_was_answered, "nobody is answered any more")
