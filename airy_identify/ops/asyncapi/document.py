@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from airy_identify.intake.json_schema import request_schema
 from airy_identify.ops.asyncapi.messages import (
     AVRO,
     BINDING_VERSION,
@@ -153,7 +154,7 @@ def _channels(settings: Settings) -> dict[str, Document]:
 
 
 def _operations(names: TopicNames) -> dict[str, Document]:
-    operations = {command: _ask(command, *records, names) for command, records in REQUESTS.items()}
+    operations = {command: _ask(*records, names) for command, records in REQUESTS.items()}
     told = {
         "answer": (_SEND, "identify-responses", "Answer a request that came over Kafka."),
         "answer-bridge": (_SEND, "identify-bridge-responses", "Answer a request that came over HTTP."),
@@ -170,8 +171,8 @@ def _operations(names: TopicNames) -> dict[str, Document]:
     return operations | {name: _operation(*parts) for name, parts in told.items()}
 
 
-def _ask(command: str, request: str, answer: str, names: TopicNames) -> Document:
-    return _operation(_RECEIVE, "identify-requests", f"The command {command}.") | {
+def _ask(request: str, answer: str, names: TopicNames) -> Document:
+    return _operation(_RECEIVE, "identify-requests", request_schema(request)["description"]) | {
         "messages": _listed("identify-requests", _both([request])),
         "reply": {
             "address": {
