@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format chaos fuzz-http bench lock clean
+.PHONY: help demo dev test check lint format chaos callers fuzz-http bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,7 @@ MINUTES ?= 10
 REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
 PROCESSES ?= 2
+SECONDS ?= 60
 UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml
 
@@ -45,6 +46,9 @@ format: $(READY) ## Put every file into format, and mend what can be mended
 
 chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10
 	@CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q -s tests/kafka/test_chaos.py
+
+callers: $(READY) ## 200 HTTP callers at once while a worker and a bridge are killed, for SECONDS=60
+	@CALLERS_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s tests/kafka/test_callers.py
 
 fuzz-http: $(READY) ## Generated HTTP requests against a running service, REQUESTS=5000 of them or more
 	@FUZZ_HTTP_REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/kafka/test_http_interface.py

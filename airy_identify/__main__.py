@@ -2,7 +2,10 @@
 
 import click
 
+from airy_identify.ops.asyncapi.document import asyncapi as asyncapi_document
 from airy_identify.ops.commands.base import Commands, example, print_json, settings_of_environment
+from airy_identify.ops.commands.completion import completion
+from airy_identify.ops.commands.config import config
 from airy_identify.ops.commands.dead_letters import dead_letters
 from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
@@ -51,7 +54,13 @@ def openapi() -> None:
     print_json(document())
 
 
-for command in (dev, demo, topics, identify, state, dead_letters):
+@main.command(epilog=example("airy-identify asyncapi > asyncapi.json"))
+def asyncapi() -> None:
+    """Print the AsyncAPI 3.0 document: every topic, message, header and reply, with the names of this installation."""
+    print_json(asyncapi_document(settings_of_environment()))
+
+
+for command in (dev, demo, topics, identify, state, dead_letters, config, completion):
     main.add_command(command)
 
 

@@ -1,14 +1,14 @@
 """The only place that wires: settings in, running processes out."""
 
 import asyncio
+import contextlib
 import logging
+import resource
 import signal
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
-
-from prometheus_client import CollectorRegistry
 
 from airy_identify.core.values import ConversationId
 from airy_identify.intake.channel_reader import ChannelReader
@@ -26,7 +26,7 @@ from airy_identify.stream.app import AgentSpec
 from airy_identify.stream.shard import ShardSettings, ShardSpec
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import TopicsNotReadyError, Worker, WorkerParts
-from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, set_up_logging
+from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, make_registry, set_up_logging
 from airy_identify.topics import (
     CONVERSATION,
     DELETE_RETENTION_MS,
@@ -67,11 +67,24 @@ def run_web(settings: Settings) -> int:
 
 def _run(process: Coroutine[Any, Any, int]) -> int:
     """Run a process to its end. Whatever it dies of is in its log, as a line like every other."""
+    raise_open_files_limit()
     try:
         return asyncio.run(process)
     except Exception:
         logger.critical("the process ended with an error", exc_info=True)
         return EXIT_FAILED
+
+
+def raise_open_files_limit() -> None:
+    """Allow this process as many open files as the system lets it have.
+
+    Each connection and each table file is one, and the usual 1,024 are soon used up by callers that only connect: then
+    not even Kafka could be reached any more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # some systems promise more than they give
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[TopicDeclaration, ...]:
@@ -85,7 +98,7 @@ def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[To
 
 
 async def _worker(settings: Settings) -> int:
-    registry = CollectorRegistry()
+    registry = make_registry()
     worker = Worker(_worker_parts(settings, WorkerMetrics(registry)))
     app = make_health_app(problems=worker.problems, registry=registry)
     async with serving(app, host=settings.worker_host, port=settings.worker_port, grace_s=1.0) as (host, port):
@@ -188,7 +201,7 @@ async def _bridge(settings: Settings) -> int:
     if settings.system_token is None:
         raise LookupError("the bridge does not start without a system token")
     names = settings.topic_names
-    registry = CollectorRegistry()
+    registry = make_registry()
     metrics = BridgeMetrics(registry)
     clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
     channels = ChannelReader(clients, names.airy_channels, ChannelDirectory())
@@ -207,7 +220,7 @@ async def _bridge(settings: Settings) -> int:
         ),
         system_token=SystemToken(settings.system_token.get_secret_value()),
         rate_limit=RateLimit(settings.http_requests_per_second_max, time.monotonic),
-        problems=asker.problems,
+        problems=lambda: [*asker.problems(), *channels.problems()],
         registry=registry,
         metrics=metrics,
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from structlog.typing import EventDict, Processor
 
 CONCEALED = "[concealed]"
@@ -124,6 +124,16 @@ class _Repetitions(logging.Filter):
             return False
         self._said[key] = now
         return True
+
+
+def make_registry() -> CollectorRegistry:
+    """Return an empty registry for the metrics of this process.
+
+    prometheus_client would add to each counter and histogram a gauge that says since when it counts: a series more
+    for each that nobody asked for, and that no table of ours has.
+    """
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    return CollectorRegistry()
 
 
 class WorkerMetrics:

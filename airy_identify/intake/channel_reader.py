@@ -23,11 +23,18 @@ class ChannelReader:
         self._clients = clients
         self._topic = topic
         self._read = asyncio.Event()
+        self._trouble: str | None = None
 
     @property
     def ready(self) -> bool:
         """Whether the directory has been complete once; it stays useful while Kafka is away."""
         return self._read.is_set()
+
+    def problems(self) -> list[str]:
+        """Say why the directory has never been complete; empty when it has."""
+        if self.ready:
+            return []
+        return ["the channels have not been read yet" + (f": {self._trouble}" if self._trouble else "")]
 
     async def wait_until_ready(self) -> None:
         """Return once the directory is complete."""
@@ -48,6 +55,7 @@ class ChannelReader:
                 # aiokafka raises `CancelledError` into its callers when a client closes under them.
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     raise
+                self._trouble = f"reading {self._topic} failed ({type(error).__name__})"
                 logger.warning("reading the channels from %s failed (%r); trying again", self._topic, error)
             finally:
                 await close_client(consumer)
@@ -56,6 +64,7 @@ class ChannelReader:
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         partitions = await partitions_of(consumer, self._topic)
         if not partitions:
+            self._trouble = f"there is no topic {self._topic}"
             logger.warning("the topic %s does not exist yet; trying again", self._topic)
             return
         fresh = ChannelDirectory()

@@ -230,12 +230,14 @@ class Shard:
 
     async def _open(self) -> None:
         started = time.monotonic()
+        self.reason = "cutting off earlier owners"
         self._producer = self._clients.transactional_producer(
             f"{self._settings.app_id}-{self.name}",
             request_timeout_ms=int(self._settings.session_timeout_s * 750),
         )
         await self._producer.start()
         fenced = time.monotonic()
+        self.reason = f"restoring its table from {self.changelog.topic}:{self.changelog.partition}"
         self._transaction = BatchTransaction(
             self._producer,
             source=self.source,
@@ -255,6 +257,7 @@ class Shard:
             on_rows=lambda count: self._metrics.rows_restored(self.spec.agent, count),
         )
         restored = time.monotonic()
+        self.reason = "looking for its place in the log"
         await self._position(LogRange(self.source, begin[self.source], end[self.source]))
         logger.info(
             "shard %s open: fence %.0f ms, restored %d rows in %.0f ms, next offset %d",

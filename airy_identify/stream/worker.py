@@ -12,6 +12,7 @@ import faust
 from airy_identify.kafka import KafkaClients, quieten_lost_futures, wait_for_broker
 from airy_identify.stream.app import AgentSpec, make_app
 from airy_identify.stream.batch import Delivery
+from airy_identify.stream.broker_probe import BrokerProbe
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.shard import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
 from airy_identify.stream.shards import ShardSet
@@ -71,6 +72,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._shards: ShardSet | None = None
+        self._probe = BrokerProbe(parts.clients)
         self._phase = "waiting for Kafka"
 
     def stop(self) -> None:
@@ -81,7 +83,8 @@ class Worker:
         """Say why this worker is not ready; empty when it is."""
         if self._shards is None or not self._shards.assigned_once:
             return [self._phase]
-        return self._shards.problems()
+        gone = [] if self._probe.problem is None else [self._probe.problem]
+        return gone + self._shards.problems()
 
     async def run(self) -> None:
         """Live. Raises `TopicsNotReadyError`."""
@@ -137,6 +140,7 @@ class Worker:
             fatal=self._fatal,
         )
         self._supervise("the watchdog", watchdog.run())
+        self._supervise("the probe of the broker", self._probe.run())
         await app.start()
         self._supervise("Faust", app.wait_until_stopped())
         await self._stopping.wait()

@@ -18,7 +18,7 @@ from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import expect_later
 from airy_identify.web.commands import ROUTES, CommandDoor
 from airy_identify.web.documentation import DocumentationDoor
-from airy_identify.web.errors import RefusedError, internal_response, refused_response
+from airy_identify.web.errors import CODE, RefusedError, internal_response, refused_response
 from airy_identify.web.health import HealthDoor
 from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.request_ids import REQUEST_ID, request_id
@@ -62,13 +62,8 @@ def make_app(  # noqa: PLR0913 - all that a bridge is made of, by name
 
     `problems` says why nothing can be asked now (none: all is well); `registry` is what `/metrics` shows.
     """
-
-    def not_ready() -> list[str]:
-        channels = [] if commands.channels_ready() else ["the channels have not been read yet"]
-        return [*problems(), *channels]
-
     documentation = DocumentationDoor()
-    health = HealthDoor(problems=not_ready, registry=registry)
+    health = HealthDoor(problems=problems, registry=registry)
     get = ("GET", "HEAD")
     endpoints = {
         path: Endpoint(handle=commands.handler(command), methods=("POST",), token=True)
@@ -124,12 +119,12 @@ class _Router:
         """Give every request an id, its answer or its error, a line in the log and a place in the metrics."""
         request[REQUEST_ID] = request_id(request, self._new_uuid)
         clock = asyncio.get_running_loop().time
-        started, status = clock(), HUNG_UP
+        started, status, code = clock(), HUNG_UP, None
         try:
             response = await self._respond(request, handler)
-            status = response.status
+            status, code = response.status, response.get(CODE)
         finally:  # also when the caller hangs up, which cancels this
-            self._note(request, status, clock() - started)
+            self._note(request, status, code, clock() - started)
         return response
 
     async def _respond(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -145,7 +140,7 @@ class _Router:
             logger.exception("a defect ended request %s", request[REQUEST_ID])
             return internal_response(request[REQUEST_ID])
 
-    def _note(self, request: web.Request, status: int, duration_s: float) -> None:
+    def _note(self, request: web.Request, status: int, code: str | None, duration_s: float) -> None:
         endpoint = self._endpoints.get(request.path)
         route = UNKNOWN_ROUTE if endpoint is None else request.path
         self._metrics.observe(route=route, status=status, duration_s=duration_s)
@@ -154,6 +149,7 @@ class _Router:
             "method": request.method,
             "route": route,
             "status": status,
+            **({} if code is None else {"code": code}),
             "duration_ms": round(duration_s * 1000, 1),
             "request_id": request[REQUEST_ID],
         }

@@ -9,10 +9,14 @@ from airy_identify.core.reasons import Rejected
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer as it came from the topic: the JSON, passed on untouched, and the HTTP status that goes with it."""
+    """An answer as it came from the topic: the JSON, passed on untouched, and the HTTP status that goes with it.
+
+    `code` is that of an error.
+    """
 
     body: bytes
     status: int
+    code: str | None = None
 
 
 class Asker(Protocol):

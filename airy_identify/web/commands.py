@@ -74,7 +74,7 @@ class CommandDoor:
         answer = accepted if isinstance(accepted, Rejected) else await self.asker.ask(accepted)
         if isinstance(answer, Rejected):
             return rejected_response(answer, request_id)
-        return json_response(answer.body, answer.status)
+        return json_response(answer.body, answer.status, code=answer.code)
 
     def _accept(self, name: str, body: bytes, request_id: RequestId) -> Command | Rejected:
         fields = parse_json(body)

@@ -15,7 +15,7 @@ from airy_identify.topics import TopicNames
 from airy_identify.web.answer_reader import AnswerReader
 from airy_identify.web.asking import Answer
 from airy_identify.web.command_log import CommandLog
-from airy_identify.web.errors import INTERNAL_STATUS
+from airy_identify.web.errors import INTERNAL_CODE, INTERNAL_STATUS
 from airy_identify.web.kafka_link import KafkaLinkError
 from airy_identify.web.pending import PendingAnswers
 from airy_identify.wire.answers import ACCEPTED_SCHEMAS, ANSWER_SCHEMA_HEADER
@@ -125,21 +125,22 @@ class KafkaAsker:
         if waiting is None:  # a duplicate, a late one, another bridge's
             return
         body = record.value or b""
-        waiting.set_result(Answer(body=body, status=_status(headers.get(ANSWER_SCHEMA_HEADER), body)))
+        waiting.set_result(_answer(headers.get(ANSWER_SCHEMA_HEADER), body))
 
 
-def _status(schema: bytes | None, body: bytes) -> int:
-    """Return the HTTP status of an answer. Only an error has to be read for it, and errors are short.
+def _answer(schema: bytes | None, body: bytes) -> Answer:
+    """Return the answer with its HTTP status. Only an error has to be read for it, and errors are short.
 
     A code that this bridge does not know yet (its workers may be newer) is passed on as an internal error.
     """
     if (schema or b"").decode(errors="replace") in ACCEPTED_SCHEMAS:
-        return 200
+        return Answer(body=body, status=200)
     try:
-        return HTTP_STATUS[Reason(json.loads(body)["code"])]
+        reason = Reason(json.loads(body)["code"])
     except (ValueError, KeyError, TypeError):
         logger.warning("an answer has an error code that this version does not know")
-        return INTERNAL_STATUS
+        return Answer(body=body, status=INTERNAL_STATUS, code=INTERNAL_CODE)
+    return Answer(body=body, status=HTTP_STATUS[reason], code=reason.value)
 
 
 def _unavailable(message: str) -> Rejected:

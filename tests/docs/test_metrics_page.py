@@ -1,25 +1,49 @@
-from pathlib import Path
+from collections.abc import Callable
 
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
 from airy_identify.telemetry import BridgeMetrics, WorkerMetrics
+from tests.metrics_page import rows_of_page
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
-
-
-def rows() -> set[str]:
-    found = set()
-    for make in (WorkerMetrics, BridgeMetrics):
-        registry = CollectorRegistry()
-        make(registry)
-        for metric in registry._collector_to_names:
-            assert isinstance(metric, MetricWrapperBase)
-            name = metric._name + ("_total" if metric._type == "counter" else "")
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-            found.add(f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |")
-    return found
+MAKE: dict[str, Callable[[CollectorRegistry], object]] = {"worker": WorkerMetrics, "bridge": BridgeMetrics}
+UNITS = ("_seconds", "_bytes", "_ratio", "_rows", "_shards", "_state", "_pending")
+LABELS = {"agent", "partition", "state", "cause", "code", "route", "status"}
+"""Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared."""
 
 
-def test_the_page_has_every_metric_and_no_other() -> None:
-    assert {line for line in PAGE.read_text().splitlines() if line.startswith("| `")} == rows()
+def declared(process: str) -> list[MetricWrapperBase]:
+    registry = CollectorRegistry()
+    MAKE[process](registry)
+    found = list(dict.fromkeys(registry._collector_to_names))
+    assert all(isinstance(metric, MetricWrapperBase) for metric in found)
+    return [metric for metric in found if isinstance(metric, MetricWrapperBase)]
+
+
+def name_of(metric: MetricWrapperBase) -> str:
+    return str(metric._name) + ("_total" if metric._type == "counter" else "")
+
+
+@pytest.mark.parametrize("process", MAKE)
+def test_the_page_has_every_metric_and_no_other(process: str) -> None:
+    made = {
+        (name_of(metric), metric._type, tuple(metric._labelnames), metric._documentation)
+        for metric in declared(process)
+    }
+    assert {(row.name, row.kind, row.labels, row.text) for row in rows_of_page() if row.process == process} == made
+
+
+def test_every_row_of_the_page_is_of_one_of_the_processes() -> None:
+    assert {row.process for row in rows_of_page()} == set(MAKE)
+
+
+@pytest.mark.parametrize("process", MAKE)
+def test_names_and_labels_follow_the_conventions(process: str) -> None:
+    for metric in declared(process):
+        name = name_of(metric)
+        assert name.startswith("airy_identify_")
+        assert name.endswith("_total") == (metric._type == "counter"), name
+        assert metric._type != "histogram" or name.endswith("_seconds"), name
+        assert metric._type != "gauge" or name.endswith(UNITS), name
+        assert set(metric._labelnames) <= LABELS, name

@@ -15,7 +15,7 @@ from airy_identify.stream.batch import Batch, Output
 from airy_identify.topics import CONVERSATION, IDENTITY
 from airy_identify.wire.conversation_commands import decode_conversation_command
 from airy_identify.wire.resume_token import ResumeTokenSigner
-from airy_identify.wire.rows import PROGRESS_KEY
+from airy_identify.wire.rows import PROGRESS_KEY, decode_progress
 
 Rows = dict[bytes, bytes]
 
@@ -55,6 +55,21 @@ async def read(settings: Settings, topic: str, *, read_committed: bool = True) -
         return [record async for records in read_to_end(consumer, partitions) for record in records]
     finally:
         await close_client(consumer)
+
+
+async def everything_is_applied(settings: Settings) -> bool:
+    """Whether both tables stand at the end of their logs: a message that has arrived may not be applied yet."""
+    names = settings.topic_names
+    for log, table in ((names.identity_commands, IDENTITY), (names.conversation_commands, CONVERSATION)):
+        ends = {record.partition: record.offset for record in await read(settings, log)}
+        progress = {
+            record.partition: decode_progress(record.value).offset
+            for record in await read(settings, names.changelog(table))
+            if record.key == PROGRESS_KEY
+        }
+        if progress != ends:
+            return False
+    return True
 
 
 def replay(

@@ -183,11 +183,16 @@ async def test_an_error_answer_has_the_status_of_its_code(make_settings: MakeSet
     async with running(make_settings()) as bridge:
         error = encode_error(Rejected(reason=Reason.IDENTIFIER_CONFLICT, message="m", field="email"), RequestId("r"))
         newer = error.replace(b"identifier_conflict", b"a_code_of_tomorrow")
-        for body, status in ((error, 409), (newer, 500), (b"no JSON", 500)):
+        unknown = "internal_error"
+        for body, status, code in (
+            (error, 409, "identifier_conflict"),
+            (newer, 500, unknown),
+            (b"no JSON", 500, unknown),
+        ):
             call = bridge.ask("request-1")
             (command,) = await bridge.worker.commands(1)
             await bridge.worker.answer(command, body, schema=ERROR_RESPONSE)
-            assert await call == Answer(status=status, body=body)
+            assert await call == Answer(status=status, body=body, code=code)
 
 
 async def test_no_answer_is_a_timeout_and_a_late_one_harms_nobody(make_settings: MakeSettings) -> None:

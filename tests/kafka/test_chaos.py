@@ -28,9 +28,9 @@ from airy_identify.wire.airy import encode_message
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, ERROR_RESPONSE
 from airy_identify.wire.commands import decode_command
 from airy_identify.wire.conversation_commands import decode_conversation_command
-from airy_identify.wire.rows import PROGRESS_KEY, decode_progress
+from airy_identify.wire.rows import PROGRESS_KEY
 from tests.kafka.processes import ServiceProcess, ended_afterwards
-from tests.kafka.replay import Oracle, Rows, fold, nonempty, read
+from tests.kafka.replay import Oracle, Rows, everything_is_applied, fold, nonempty, read
 from tests.kafka.service import put_channels
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
@@ -180,21 +180,6 @@ async def until_settled(settings: Settings, load: Load) -> None:
         if arrived and await everything_is_applied(settings):
             return
         await asyncio.sleep(1.0)  # before the deadline: reading everything again and again would only slow it down
-
-
-async def everything_is_applied(settings: Settings) -> bool:
-    """Whether both tables stand at the end of their logs: a message that has arrived may not be applied yet."""
-    names = settings.topic_names
-    for log, table in ((names.identity_commands, IDENTITY), (names.conversation_commands, CONVERSATION)):
-        ends = {record.partition: record.offset for record in await read(settings, log)}
-        progress = {
-            record.partition: decode_progress(record.value).offset
-            for record in await read(settings, names.changelog(table))
-            if record.key == PROGRESS_KEY
-        }
-        if progress != ends:
-            return False
-    return True
 
 
 def rows_of_stores(data_dir: Path, app_id: str, agent: str, partitions: int) -> dict[int, Rows]:

@@ -58,6 +58,7 @@ async def test_absent_at_start_and_gone_for_twenty_seconds(tmp_path: Path) -> No
                     await broker.stop()
                 gone = time.monotonic()
                 await until(bridge, 503, "reasons")
+                await until(worker, 503, "Kafka does not answer at")
                 assert (await service.post(body))[0] == 503
                 deadline = gone + OUTAGE_S
                 while time.monotonic() < deadline:

@@ -22,13 +22,14 @@ from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import BodyLimits
 from airy_identify.web.commands import CommandDoor
 from airy_identify.web.rate_limit import RateLimit
-from airy_identify.web.server import serving
+from airy_identify.web.server import Patience, serving
 from airy_identify.wire.airy import Channel
 from tests.builders import ACCEPTED_AT_MS, CHANNEL_ID
 
 TOKEN = "the-system-token"
 PATH = "/contacts.identify"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+PATIENCE = Patience(linger_s=0.05)
 BODY: dict[str, Any] = {"channel_id": CHANNEL_ID, "external_id": "u1"}
 FACEBOOK_CHANNEL_ID = "facebook-channel"
 DISCONNECTED_CHANNEL_ID = "disconnected-channel"
@@ -129,6 +130,7 @@ async def running_bridge(
     requests_per_s: int | None = None,
     policy: IntakePolicy | None = None,
     clock: Callable[[], float] = lambda: 0.0,
+    patience: Patience = PATIENCE,
 ) -> AsyncIterator[Bridge]:
     """Serve a bridge on a free port within the block."""
     registry = CollectorRegistry()
@@ -159,7 +161,7 @@ async def running_bridge(
     )
     async with aiohttp.ClientSession() as bridge.session, AsyncExitStack() as stack:
         address = await stack.enter_async_context(
-            serving(app, host="127.0.0.1", port=0, grace_s=grace_s, linger_s=0.05)
+            serving(app, host="127.0.0.1", port=0, grace_s=grace_s, patience=patience)
         )
         bridge.host, bridge.port = address
         bridge.stop = stack.aclose

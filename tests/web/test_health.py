@@ -1,9 +1,11 @@
 import asyncio
+import json
 import logging
 
 import pytest
 
 from tests.web.bridge import BODY, HEADERS, PATH, TOKEN, Bridge
+from tests.web.documented import assert_documented
 
 
 async def test_alive_even_when_nothing_works(bridge: Bridge) -> None:
@@ -13,8 +15,7 @@ async def test_alive_even_when_nothing_works(bridge: Bridge) -> None:
 
 
 async def test_not_ready_says_why(bridge: Bridge) -> None:
-    bridge.problems[:] = ["answer reader: no answer from Kafka in 3 s"]
-    bridge.channels_ready = False
+    bridge.problems[:] = ["answer reader: no answer from Kafka in 3 s", "the channels have not been read yet"]
     status, answer, headers = await bridge.send("GET", "/readyz")
     assert (status, answer["code"], headers["Retry-After"]) == (503, "unavailable", "1")
     assert answer["reasons"] == ["answer reader: no answer from Kafka in 3 s", "the channels have not been read yet"]
@@ -67,10 +68,25 @@ async def test_the_log_has_one_line_a_request_and_nobodys_data(
         assert secret not in str([{**line, "args": None} for line in lines])
 
 
+@pytest.mark.parametrize("where", ["header", "path"])
+async def test_a_line_that_is_too_long_is_answered_in_the_same_shape(bridge: Bridge, where: str) -> None:
+    endless = "x" * 40_000
+    sent = {"path": f"/{endless}"} if where == "path" else {"headers": HEADERS | {"X-Endless": endless}}
+    status, answer, headers = await bridge.send("POST", **sent)
+    assert (status, answer["code"]) == (400, "malformed_http")
+    assert headers["Content-Type"] == "application/json; charset=utf-8"
+    assert (await bridge.post())[0] == 200
+
+
 async def test_what_is_no_http_is_logged_without_quoting_it(bridge: Bridge, caplog: pytest.LogCaptureFixture) -> None:
     reader, writer = await asyncio.open_connection(bridge.host, bridge.port)
     writer.write(f"GET / HTTP/1.1\r\nAuthorization {TOKEN}\r\n\r\n".encode())
-    assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 400 ")
+    assert_documented(PATH, "POST", 400, json.loads(body))
+    assert (json.loads(body)["code"], json.loads(body)["field"]) == ("malformed_http", None)
+    assert json.loads(body)["request_id"]
+    assert TOKEN.encode() not in body
     writer.close()
     assert caplog.records
     assert TOKEN not in caplog.text

@@ -1,3 +1,5 @@
+import hmac
+
 import pytest
 
 from airy_identify.web.auth import SystemToken
@@ -73,3 +75,18 @@ def test_a_token_that_nobody_could_send_is_refused_at_the_start(token: str) -> N
 
 def test_the_token_does_not_print() -> None:
     assert TOKEN not in repr(SystemToken(TOKEN))
+
+
+def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every decision is one of `hmac.compare_digest`, on the whole of both values."""
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert not SystemToken(TOKEN).allows([f"Bearer {TOKEN}"])
+    assert not SystemToken(TOKEN).allows([TOKEN])
+    assert (TOKEN.encode(), TOKEN.encode()) in compared
+    assert len(compared) == 4

@@ -9,6 +9,7 @@ from airy_identify.core.conversation import apply_message, finish, give_token, o
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import ConversationId, ConversationRow, Forgotten, Message
 from airy_identify.kafka import partition_for
+from airy_identify.stream.agents import trail
 from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
@@ -49,6 +50,7 @@ class ConversationAgent:
                 self._write(batch, conversation.id, open_conversation(self._read(batch, conversation.id), conversation))
         visited = visit(slip, held, lambda conversation_id: self._read(batch, conversation_id))
         if visited.pending:
+            trail.passed(batch, slip.request_id, "slip sent on")
             key = visited.pending[0].id.encode()
             batch.send(self.names.conversation_commands, key, encode_conversation_command(visited))
             return

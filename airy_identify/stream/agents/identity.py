@@ -26,6 +26,7 @@ from airy_identify.core.values import (
     Owner,
 )
 from airy_identify.kafka import partition_for
+from airy_identify.stream.agents import trail
 from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
@@ -80,6 +81,7 @@ class IdentityAgent:
         if isinstance(decided, Rejected):
             send_error(batch, command.reply_to, command.request_id, decided)
             return
+        trail.passed(batch, command.request_id, "command applied")
         for key, row in decided.writes:
             batch.put(encode_identity_key(key), None if row is None else encode_identity_row(row))
         for conversation_id in decided.forgotten:

@@ -14,6 +14,7 @@ from airy_identify.intake.accept import accept
 from airy_identify.intake.channels import Channels
 from airy_identify.intake.policy import IntakePolicy, Request, Stamp
 from airy_identify.intake.requests import format_of, is_request_id, parse_request, request_id_of
+from airy_identify.stream.agents import trail
 from airy_identify.stream.agents.replies import DeadLetters, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
@@ -71,6 +72,7 @@ class IntakeAgent:
         if isinstance(command, Rejected):
             send_error(batch, reply_to, request_id, command)
         else:
+            trail.passed(batch, request_id, "request accepted")
             batch.send(self.names.identity_commands, command.tenant.encode(), encode_command(command))
 
 

@@ -9,6 +9,7 @@ from airy_identify.core.commands import ReplyTo
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import RequestId
 from airy_identify.kafka import partition_for
+from airy_identify.stream.agents import trail
 from airy_identify.stream.batch import Answer, Batch, Headers, Output
 from airy_identify.topics import DEAD_LETTER_BYTES_MAX
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, AnswerBody, encode_answer, error_body, iso_time
@@ -32,6 +33,7 @@ _BYTES_KEPT_MAX = DEAD_LETTER_BYTES_MAX - 64 * 1024
 
 def send_answer(batch: Batch, reply_to: ReplyTo, request_id: RequestId, body: AnswerBody) -> None:
     """Publish an answer: keyed by request id, with the caller's correlation id unchanged and the name of its schema."""
+    trail.passed(batch, request_id, "answer sent")
     headers: Headers = ((CORRELATION_ID, reply_to.correlation_id), (ANSWER_SCHEMA_HEADER, body.schema.encode()))
     value = encode_answer(body, reply_to.format)
     batch.answer(reply_to.topic, request_id.encode(), value, headers, reply_to.partition)
@@ -39,6 +41,7 @@ def send_answer(batch: Batch, reply_to: ReplyTo, request_id: RequestId, body: An
 
 def send_error(batch: Batch, reply_to: ReplyTo, request_id: RequestId, rejected: Rejected) -> None:
     """Publish a refusal."""
+    trail.refused(batch, request_id, rejected)
     send_answer(batch, reply_to, request_id, error_body(rejected, request_id))
 
 
@@ -89,6 +92,7 @@ class DeadLetters:
         headers: Headers = (*own_headers, *((name, said.encode()) for name, said in ours))
         batch.send(self.topic, key, value, headers, number % self.partitions)
         self.metrics.dead_lettered(why.code)
+        trail.dead_lettered(origin, why.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from typing import Any
 
 from airy_identify.core.reasons import HTTP_STATUS, Reason
+from airy_identify.intake.json_schema import JsonSchema, answer_schemas, request_schema
 from airy_identify.intake.requests import REQUEST_ID_CHARACTERS_MAX
-from airy_identify.web.errors import INTERNAL_CODE, INTERNAL_STATUS
-from airy_identify.web.openapi.json_schema import JsonSchema, answer_schemas, request_schema
+from airy_identify.web.errors import INTERNAL_CODE, INTERNAL_STATUS, MALFORMED_CODE, MALFORMED_STATUS
+from airy_identify.web.openapi.answers import ANSWERS, error_example
 from airy_identify.web.openapi.operations import EVERY_COMMAND, OPERATIONS, Operation
 
 INTERFACE_VERSION = "1.0.0"
@@ -28,12 +29,33 @@ _STATUS_TEXT = {
     503: "Kafka is down, state is being restored, or too many requests wait.",
     504: "No answer in time. It may still be applied: the same `Idempotency-Key` is safe to send again.",
 }
-_WITH_RETRY_AFTER = (429, 503)
 _RETRY_AFTER = {
     "description": "Seconds after which to try again.",
     "required": True,
     "schema": {"type": "integer", "minimum": 1},
 }
+_HEADERS: dict[int, JsonSchema] = {
+    401: {
+        "WWW-Authenticate": {
+            "description": "Names the scheme Bearer.",
+            "required": True,
+            "schema": {"const": "Bearer"},
+        },
+    },
+    405: {
+        "Allow": {"description": "Lists the methods that are allowed.", "required": True, "schema": {"type": "string"}}
+    },
+    415: {
+        "Accept": {
+            "description": "Names the media type to send.",
+            "required": True,
+            "schema": {"const": "application/json"},
+        },
+    },
+    429: {"Retry-After": _RETRY_AFTER},
+    503: {"Retry-After": _RETRY_AFTER},
+}
+"""The headers of answers that say what to do next."""
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -93,11 +115,13 @@ def codes_by_status(operation: Operation) -> dict[int, list[str]]:
     for reason in Reason:
         if reason in EVERY_COMMAND or reason in operation.reasons:
             codes.setdefault(HTTP_STATUS[reason], []).append(reason.value)
+    codes[MALFORMED_STATUS].append(MALFORMED_CODE)
     return codes | {INTERNAL_STATUS: [INTERNAL_CODE]}
 
 
 def _command(path: str, operation: Operation) -> JsonSchema:
-    answers = {"200": {"description": _STATUS_TEXT[200], "content": _json(_reference(operation.answer))}}
+    answer = {"schema": _reference(operation.answer), "example": ANSWERS[operation.answer]}
+    answers = {"200": {"description": _STATUS_TEXT[200], "content": {"application/json": answer}}}
     for status, codes in sorted(codes_by_status(operation).items()):
         answers[str(status)] = _error(status, codes)
     document: JsonSchema = {
@@ -107,8 +131,7 @@ def _command(path: str, operation: Operation) -> JsonSchema:
         "parameters": [_IDEMPOTENCY_KEY],
         "requestBody": {
             "required": True,
-            "content": _json(_reference(operation.request))
-            | {
+            "content": {
                 "application/json": {
                     "schema": _reference(operation.request),
                     "examples": {name: {"value": body} for name, body in operation.examples.items()},
@@ -123,9 +146,14 @@ def _command(path: str, operation: Operation) -> JsonSchema:
 def _error(status: int, codes: list[str]) -> JsonSchema:
     answer: JsonSchema = {
         "description": _STATUS_TEXT[status],
-        "content": _json({"allOf": [_reference(ERROR), {"properties": {"code": {"enum": codes}}}]}),
+        "content": {
+            "application/json": {
+                "schema": {"allOf": [_reference(ERROR), {"properties": {"code": {"enum": codes}}}]},
+                "example": error_example(codes[0], _STATUS_TEXT[status]),
+            }
+        },
     }
-    return answer | ({"headers": {"Retry-After": _RETRY_AFTER}} if status in _WITH_RETRY_AFTER else {})
+    return answer | ({"headers": _HEADERS[status]} if status in _HEADERS else {})
 
 
 def _operators_routes() -> dict[str, Any]:
@@ -133,6 +161,8 @@ def _operators_routes() -> dict[str, Any]:
     not_ready = _error(503, [Reason.UNAVAILABLE.value])
     reasons = {"type": "object", "required": ["reasons"], "properties": {"reasons": {"type": "array"}}}
     not_ready["content"]["application/json"]["schema"]["allOf"].append(reasons)
+    why = ["command log: no answer from Kafka in 2 s"]
+    not_ready["content"]["application/json"]["example"] |= {"status": "not ready", "reasons": why}
     return {
         "/healthz": _open_route("Whether the process is alive", {"200": _answer("It is.", _json(status))}),
         "/readyz": _open_route(

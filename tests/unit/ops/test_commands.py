@@ -50,6 +50,9 @@ def test_the_commands_are_these() -> None:
         "dead-letters retry",
         "dead-letters export",
         "openapi",
+        "asyncapi",
+        "config",
+        "completion",
     }
 
 
@@ -85,6 +88,8 @@ def test_every_help_has_an_example_that_names_the_command(path: tuple[str, ...])
         ("dead-letters", "retry", "--code", "x", "--all"),
         ("dead-letters", "export", "--output", "."),
         ("dev", "--http-port", "0"),
+        ("completion",),
+        ("completion", "tcsh"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
@@ -94,7 +99,17 @@ def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert "Error" in result.stderr
 
 
-@pytest.mark.parametrize("command", [("worker",), ("web",), ("topics", "check"), ("identify", "--channel-id", "c")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("worker",),
+        ("web",),
+        ("topics", "check"),
+        ("identify", "--channel-id", "c"),
+        ("config",),
+        ("asyncapi",),
+    ],
+)
 def test_wrong_settings_end_with_2_and_are_all_named(command: tuple[str, ...]) -> None:
     result = call(*command, PARTITIONS="0", HTTP_PORT="x", NONSENSE="1")
 

@@ -1,11 +1,14 @@
-"""Avro schemas as JSON Schema: the plain form of a record, as HTTP has it.
+"""Avro schemas as JSON Schema: the plain form of a record, as HTTP and JSON records on Kafka have it.
 
 - A field that may be null is not required of a request, and always there in an answer.
 - A field marked `json_text` is a JSON value here.
 - What Avro cannot say, such as lengths and formats, is added by the name of the field: a name means the same everywhere.
+
+The documents of both doors are made of it, so it is here, where the limits are that they tell.
 """
 
 import json
+import re
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -17,11 +20,12 @@ from airy_identify.wire.schemas import schema_directory
 JsonSchema: TypeAlias = dict[str, Any]
 
 _PLAIN = {"string": "string", "boolean": "boolean", "int": "integer", "long": "integer"}
-_OF_KAFKA_ONLY = "request_id"
-"""A field of requests that HTTP has as the header `Idempotency-Key`."""
+REQUEST_ID = "request_id"
+"""A field of requests over Kafka; HTTP has it as the header `Idempotency-Key`."""
 _LEFT_OUT = frozenset({("AnsweredMessage", "truncated"), ("IdentifyResponse", "explanation")})
 """Members of answers that JSON has only when there is something to say."""
 
+_PLACE = re.compile(r" (?:A|The) value of identify-requests; JSON is its plain form\.")
 _VALUE: JsonSchema = {"type": "string", "maxLength": VALUE_CHARACTERS_MAX}
 _ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": ID_CHARACTERS_MAX}
 _REQUEST_FIELDS: dict[str, JsonSchema] = {
@@ -47,19 +51,20 @@ _REQUEST_FIELDS: dict[str, JsonSchema] = {
     "on_conflict": {"type": "string", "enum": ["warn", "reject"], "default": "warn"},
     "dry_run": {"type": "boolean", "default": False},
     "explain": {"type": "boolean", "default": False},
+    REQUEST_ID: {"type": "string", "minLength": 1, "maxLength": REQUEST_ID_CHARACTERS_MAX, "pattern": "^[ -~]+$"},
 }
 _ANSWER_FIELDS: dict[str, JsonSchema] = {
     name: {"type": "string", "format": "date-time"} for name in ("created_at", "updated_at", "sent_at", "merged_at")
 } | {"request_id": {"type": "string", "maxLength": REQUEST_ID_CHARACTERS_MAX}}
 
 
-def request_schema(record: str) -> JsonSchema:
-    """Return the schema of a request's body, by the name of its Avro record without namespace."""
-    avro = _read(record)
-    fields = [field for field in avro["fields"] if field["name"] != _OF_KAFKA_ONLY]
+def request_schema(record: str, *, over_kafka: bool = False) -> JsonSchema:
+    """Return the schema of a request, by the name of its Avro record without namespace."""
+    avro = avro_schema(record)
+    fields = [field for field in avro["fields"] if over_kafka or field["name"] != REQUEST_ID]
     return {
         "type": "object",
-        "description": avro["doc"].replace(" A value of identify-requests; JSON is its plain form.", ""),
+        "description": _PLACE.sub("", avro["doc"]),
         "required": [field["name"] for field in fields if not _may_be_null(field)],
         "properties": {field["name"]: _request_field(field) for field in fields},
     }
@@ -68,12 +73,13 @@ def request_schema(record: str) -> JsonSchema:
 def answer_schemas(record: str) -> dict[str, JsonSchema]:
     """Return the schema of an answer and those of the records inside it, by name."""
     found: dict[str, JsonSchema] = {}
-    _add_record(_read(record), found)
+    _add_record(avro_schema(record), found)
     return found
 
 
 @cache
-def _read(record: str) -> JsonSchema:
+def avro_schema(record: str) -> JsonSchema:
+    """Return an Avro schema as its file has it, by the name of the record without namespace. It is not to be changed."""
     text = (schema_directory() / f"{record}.avsc").read_text(encoding="utf-8")
     avro: JsonSchema = json.loads(text)
     return avro

@@ -1,0 +1,39 @@
+"""Asks Kafka again and again whether it answers: an idle shard would not notice that it is gone."""
+
+import asyncio
+
+from aiokafka.errors import KafkaError
+
+from airy_identify.kafka import KafkaClients, close_client
+
+_EVERY_S = 2.0
+_TIMEOUT_S = 5.0
+
+
+class BrokerProbe:
+    """`problem` says since the last question that Kafka does not answer; null when it does. It mends nothing."""
+
+    def __init__(self, clients: KafkaClients, *, every_s: float = _EVERY_S, timeout_s: float = _TIMEOUT_S) -> None:
+        self.problem: str | None = None
+        self._clients = clients
+        self._every_s = every_s
+        self._timeout_s = timeout_s
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            admin = self._clients.admin()
+            try:
+                await asyncio.wait_for(admin.start(), self._timeout_s)
+                while True:
+                    await asyncio.wait_for(admin.describe_cluster(), self._timeout_s)
+                    self.problem = None
+                    await asyncio.sleep(self._every_s)
+            except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
+                # aiokafka raises `CancelledError` into its callers when a connection ends under them.
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                self.problem = f"Kafka does not answer at {self._clients.bootstrap_servers} ({type(error).__name__})"
+            finally:
+                await close_client(admin)
+            await asyncio.sleep(self._every_s)
