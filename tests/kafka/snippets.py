@@ -43,7 +43,7 @@ def read_snippet(page: str, section: str) -> Snippet:
     for block in _BLOCK.finditer(body):
         before = body[end : block.start()].strip().split("\n\n")[-1]
         end = block.end()
-        if before.startswith("Run it"):
+        if "Run it" in before:
             commands += block["text"]
         else:
             files[_FILE_NAME.findall(before)[-1]] = block["text"]

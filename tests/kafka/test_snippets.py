@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -17,10 +18,11 @@ import pytest
 from airy_identify.ops.kafka_jars import cache_directory, fetch_jars
 from tests.kafka.conftest import SYSTEM_TOKEN
 from tests.kafka.flaky import FAILURES, flaky_front
-from tests.kafka.maven import console_consumer_jar
+from tests.kafka.maven import SHORT_RUN, console_consumer_jar
 from tests.kafka.service import Service
 from tests.kafka.snippets import Ran, Snippet, read_snippet, run_snippet
 
+PROGRAMS = Path(sys.executable).parent
 NODE_PROJECT = Path(__file__).parents[1] / "node" / "snippets"
 NODE_PACKAGES = NODE_PROJECT / "node_modules"
 HTTP_SECTIONS = ("curl", "Python", "JavaScript", "Java")
@@ -50,7 +52,7 @@ def node_packages() -> Path:
     installed_from = NODE_PACKAGES / ".installed-from"
     wanted = hashlib.sha256((NODE_PROJECT / "package-lock.json").read_bytes()).hexdigest()
     if not installed_from.is_file() or installed_from.read_text() != wanted:
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        command = [str(PROGRAMS / "npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(command, cwd=NODE_PROJECT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         installed_from.write_text(wanted)
@@ -66,7 +68,7 @@ async def console_tools(tmp_path: Path) -> Path:
     programs.mkdir()
     for name, java_class in CONSOLE_TOOLS.items():
         program = programs / name
-        program.write_text(f"#!/bin/sh\nexec java -Xmx128m -cp '{':'.join(jars)}' {java_class} \"$@\"\n")
+        program.write_text(f"#!/bin/sh\nexec java -Xmx128m {SHORT_RUN} -cp '{':'.join(jars)}' {java_class} \"$@\"\n")
         program.chmod(0o755)
     return programs
 
@@ -109,8 +111,8 @@ async def test_http_snippets_ask_again_with_the_same_key_and_tell_a_refusal(
     service: Service, tmp_path: Path, section: str
 ) -> None:
     async with flaky_front(service.bridge.url) as front:
-        good = variables_of(service, IDENTIFY_URL=front.url)
-        bad = variables_of(service, IDENTIFY_CHANNEL=str(uuid.uuid4()))
+        good = variables_of(service, IDENTIFY_URL=front.url, JDK_JAVA_OPTIONS=SHORT_RUN)
+        bad = variables_of(service, IDENTIFY_CHANNEL=str(uuid.uuid4()), JDK_JAVA_OPTIONS=SHORT_RUN)
         identified, refused = await ran_twice(read_snippet("http.md", section), tmp_path, good, bad)
 
     await assert_identified(service, identified)
@@ -125,8 +127,9 @@ async def test_http_snippets_ask_again_with_the_same_key_and_tell_a_refusal(
 async def test_kafka_snippets_get_their_answer_and_tell_a_refusal(
     service: Service, tmp_path: Path, section: str
 ) -> None:
-    bad = variables_of(service, IDENTIFY_CHANNEL=str(uuid.uuid4()))
-    identified, refused = await ran_twice(read_snippet("kafka.md", section), tmp_path, variables_of(service), bad)
+    good = variables_of(service, MAVEN_OPTS=SHORT_RUN)
+    bad = good | {"IDENTIFY_CHANNEL": str(uuid.uuid4())}
+    identified, refused = await ran_twice(read_snippet("kafka.md", section), tmp_path, good, bad)
 
     await assert_identified(service, identified)
     assert_refused(refused)
@@ -170,4 +173,6 @@ def test_the_lock_of_the_npm_packages_names_no_place_to_come_from() -> None:
 
 
 def test_the_snippets_need_programs_that_are_here() -> None:
-    assert [name for name in ("curl", "java", "mvn", "node", "npm") if shutil.which(name) is None] == []
+    path = os.pathsep.join((str(PROGRAMS), os.environ["PATH"]))
+
+    assert [name for name in ("curl", "java", "mvn", "node", "npm") if shutil.which(name, path=path) is None] == []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from airy_identify.settings import Settings
 from airy_identify.wire.headers import CORRELATION_ID
-from tests.kafka.maven import built_jar
+from tests.kafka.maven import SHORT_RUN, built_jar
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import read
 from tests.kafka.service import put_channels
@@ -52,7 +52,8 @@ class SpringCallers:
 async def spring_callers(settings: Settings, channel: str) -> AsyncIterator[SpringCallers]:
     names = settings.topic_names
     process = await asyncio.create_subprocess_exec(
-        *("java", "-Xmx256m", "-jar", str(await built_jar(PROJECT)), str(QUESTIONS), *map(str, PARTITIONS)),
+        *("java", "-Xmx256m", *SHORT_RUN.split(), "-jar", str(await built_jar(PROJECT))),
+        *(str(QUESTIONS), *map(str, PARTITIONS)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=dict(os.environ)
