@@ -18,6 +18,7 @@ from airy_identify.ops.local_broker import free_port
 
 READY_DEADLINE_S = 120.0
 END_DEADLINE_S = 60.0
+README = Path(__file__).parents[2] / "README.md"
 LAST_LINE_OF_THE_INTRODUCTION = "Ctrl-C ends everything"
 CHANNELS = ("6b6f7a52-3b0c-4b43-9a65-6a7f6c2f0001", "6b6f7a52-3b0c-4b43-9a65-6a7f6c2f0002")
 
@@ -70,13 +71,32 @@ def dev(directory: Path) -> tuple[str, ...]:
     return ("dev", *ports, "--data-dir", str(directory), *channels)
 
 
-async def paste(said: str) -> dict[str, dict[str, Any]]:
-    """Paste the curl line into a shell and return the answer."""
-    (line,) = re.findall(r"^curl .*$", said, flags=re.MULTILINE)
-    shell = await asyncio.create_subprocess_exec("/bin/sh", "-c", line, stdout=asyncio.subprocess.PIPE)
+async def paste(commands: str) -> dict[str, dict[str, Any]]:
+    """Paste commands into a shell and return the answer that they print."""
+    shell = await asyncio.create_subprocess_exec("/bin/sh", "-c", commands, stdout=asyncio.subprocess.PIPE)
     output, _ = await shell.communicate()
     answer: dict[str, dict[str, Any]] = json.loads(output)
     return answer
+
+
+def curl_line(said: str) -> str:
+    (line,) = re.findall(r"^curl .*$", said, flags=re.MULTILINE)
+    return str(line)
+
+
+def export_lines(said: str) -> str:
+    return "\n".join(re.findall(r"^export .*$", said, flags=re.MULTILINE))
+
+
+def readme_commands() -> str:
+    """Return the call of the README's quick start."""
+    (commands,) = re.findall(r"^```sh\n(curl .*?)^```$", README.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return str(commands)
+
+
+def names_in_documents() -> set[str]:
+    pages = (README, *(README.parent / "docs").glob("*.md"))
+    return {name for page in pages for name in re.findall(r"\$(IDENTIFY_\w+)", page.read_text())}
 
 
 def children_of(process_id: int) -> dict[int, str]:
@@ -96,7 +116,7 @@ async def test_dev_answers_shows_it_ends_cleanly_and_finds_its_state_again(tmp_p
     async with terminal(*dev(tmp_path)) as first:
         await first.until(LAST_LINE_OF_THE_INTRODUCTION)
         assert all(channel in first.said for channel in CHANNELS)
-        created = await paste(first.said)
+        created = await paste(curl_line(first.said))
         await first.until(f"contact {created['contact']['id']} created  1 conversations")
         children = list(children_of(first.process.pid))
         assert len(children) == 3
@@ -109,7 +129,8 @@ async def test_dev_answers_shows_it_ends_cleanly_and_finds_its_state_again(tmp_p
 
     async with terminal(*dev(tmp_path)) as second:
         await second.until(LAST_LINE_OF_THE_INTRODUCTION)
-        found = await paste(second.said)
+        found = await paste(f"{export_lines(second.said)}\n{readme_commands()}")
+        assert names_in_documents() <= set(re.findall(r"^export (\w+)=\S", second.said, flags=re.MULTILINE))
         assert found["contact"] == created["contact"]
         assert found["created"] == {"contact": False, "conversation": False}
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import signal
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +82,44 @@ def introduction(stack: Stack) -> str:
     return "\n".join(
         (
             "",
-            f"Bridge        {stack.url}",
+            f"Bridge        {stack.url} (described at {stack.url}/docs)",
             f"System token  {stack.secrets.system_token}",
             f"Channels      {', '.join(stack.channels)}",
             f"Kafka         {stack.broker.bootstrap_servers}",
             f"Logs          {kept}/worker.log, {kept}/web.log",
             "",
-            "Try this in another terminal:",
+            "Paste this into another terminal; the programs in docs/http.md and docs/kafka.md run with it:",
+            "",
+            export_lines(variables_of(stack)),
+            "",
+            "A first call, without any of it:",
             "",
             curl_line(stack.url, stack.secrets.system_token, stack.channels[0]),
             "",
             "Answers are shown here. Ctrl-C ends everything.",
         )
     )
+
+
+def variables_of(stack: Stack) -> dict[str, str]:
+    """Return what callers need to know, under the names that README and docs use.
+
+    They do not begin with `AIRY_IDENTIFY_`: those are the service's own settings, and it refuses unknown ones.
+    """
+    names = stack.settings.topic_names
+    return {
+        "IDENTIFY_URL": stack.url,
+        "IDENTIFY_TOKEN": stack.secrets.system_token,
+        "IDENTIFY_CHANNEL": stack.channels[0],
+        "IDENTIFY_KAFKA": stack.broker.bootstrap_servers,
+        "IDENTIFY_REQUESTS_TOPIC": names.requests,
+        "IDENTIFY_RESPONSES_TOPIC": names.responses,
+    }
+
+
+def export_lines(variables: Mapping[str, str]) -> str:
+    """Return lines that set environment variables, to be pasted into a shell."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
 
 
 def curl_line(url: str, system_token: str, channel_id: str) -> str:

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from airy_identify.__main__ import main
 from airy_identify.ops.commands import base
-from airy_identify.ops.commands.dev import curl_line
+from airy_identify.ops.commands.dev import curl_line, export_lines
 from airy_identify.ops.commands.identify import build_request, print_answer
 from airy_identify.ops.commands.state import canonical
 from airy_identify.ops.local_broker import free_port
@@ -231,6 +231,13 @@ def test_tables_show_control_characters_escaped(capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr().out
     assert "\\x1b[31m[bold]x" in shown
     assert "\x1b" not in shown
+
+
+def test_the_export_lines_survive_a_shell() -> None:
+    script = export_lines({"ONE": "it's $HOME", "TWO": "a b"}) + '\nprintf \'%s\\n\' "$ONE" "$TWO"'
+    shown = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert shown.splitlines() == ["it's $HOME", "a b"]
 
 
 def test_the_curl_line_survives_a_shell() -> None:

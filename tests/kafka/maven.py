@@ -1,0 +1,67 @@
+"""What Maven gives the tests: programs built from sources of this repository, and Kafka's own console tools."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from airy_identify.ops.kafka_jars import KAFKA_VERSION
+
+BUILD_DEADLINE_S = 600.0
+SHORT_RUN = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""What spares a Java program that ends soon half of its time."""
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
+
+
+async def maven(*arguments: str, directory: Path) -> None:
+    """Run Maven; the test fails with what it said when Maven fails."""
+    process = await asyncio.create_subprocess_exec(
+        *("mvn", "--batch-mode", "--quiet", *arguments),
+        cwd=directory,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=dict(os.environ) | {"MAVEN_OPTS": SHORT_RUN},
+    )
+    try:
+        async with asyncio.timeout(BUILD_DEADLINE_S):
+            said = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, said
+
+
+async def built_jar(project: Path) -> Path:
+    """Return the jar of a Maven project, built anew when its sources are not those it was built from."""
+    jar = project / "target" / f"{project.name}-callers.jar"
+    sources = [project / "pom.xml", *sorted(path for path in (project / "src").rglob("*") if path.is_file())]
+    built_from, wanted = project / "target" / "built-from", _digest(project, sources)
+    if not jar.is_file() or not built_from.is_file() or built_from.read_text() != wanted:
+        await maven("clean", "package", directory=project)
+        built_from.write_text(wanted)
+    return jar
+
+
+async def console_consumer_jar(cache: Path) -> Path:
+    """Return the jar with Kafka's console consumer, of the version of the broker; fetched into the cache once.
+
+    The console producer is in the broker's own jars.
+    """
+    jar = cache / f"kafka-tools-{KAFKA_VERSION}.jar"
+    if not jar.is_file():
+        fetched = cache / f"kafka-tools-{os.getpid()}"
+        artifact = f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}"
+        await maven(_COPY, f"-Dartifact={artifact}", f"-DoutputDirectory={fetched}", directory=cache)
+        (fetched / jar.name).replace(jar)
+        fetched.rmdir()
+    return jar
+
+
+def _digest(project: Path, sources: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.relative_to(project)}\0".encode() + source.read_bytes() + b"\0")
+    return digest.hexdigest()
