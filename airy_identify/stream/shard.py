@@ -36,6 +36,9 @@ RECORDS_MAX = 500
 SYNC_EVERY_S = 60.0
 """How often an idle shard notes that its store is up to date."""
 
+_EXPECTED_ERRORS = (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError)
+"""What brokers, networks and rebalances bring with them: worth a line in the log, without a traceback."""
+
 
 class ShardState(StrEnum):
     """Where a shard is in its life; shown by readiness and metrics."""
@@ -173,15 +176,21 @@ class Shard:
             await self._until_not_wanted()
         except StoreInUseError:
             raise
-        except (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError) as error:
-            # A producer that is fenced between two sends refuses the next with `IllegalOperation`, no Kafka error.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is logged, and shown by readiness
+            # Not only Kafka errors: a producer that is fenced between two sends refuses the next with
+            # `IllegalOperation` or an `AssertionError`, a batch that cannot be unpacked raises what its codec raises,
+            # RocksDB raises bare exceptions. None of that is a reason to take the other partitions down as well.
             # aiokafka cancels the futures of a failed batch and of a closing client: nobody else cancels a shard
             # that is wanted, so a cancellation means what an error means.
             if not self.wanted:
                 return
             fenced = isinstance(error, ProducerFenced)
             self._metrics.shard_reopened(self.spec.agent, "fenced" if fenced else type(error).__name__)
-            logger.warning("shard %s %s: %r", self.name, "fenced" if fenced else "failed", error)
+            expected = isinstance(error, _EXPECTED_ERRORS)
+            level = logging.WARNING if expected else logging.ERROR
+            logger.log(
+                level, "shard %s %s: %r", self.name, "fenced" if fenced else "failed", error, exc_info=not expected
+            )
             await self._close()
             self._enter(ShardState.WAITING, repr(error))
             await self._until_another_generation(opened_in)
