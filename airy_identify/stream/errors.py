@@ -4,6 +4,7 @@ StreamError
 ├── ShardClosedError       state and log do not fit: stays closed until an operator acts
 ├── AgentFailedError       an agent raised on a record: this partition is paused
 ├── ReaderError            the reader is not where it has to be: opening again mends it (retriable)
+├── RestoreTooOldError     a restore stood still for days: opening again begins anew (retriable)
 ├── StoreInUseError        another process has the data directory: ends this one
 └── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
 """
@@ -34,6 +35,15 @@ class ReaderError(StreamError):
     """A batch does not begin where the last one ended.
 
     Operator action: none, the shard opens itself again. Report it when it comes back.
+    """
+
+    retriable = True
+
+
+class RestoreTooOldError(StreamError):
+    """A restore took so long, in a machine that was suspended perhaps, that its store can no longer be trusted.
+
+    Operator action: none, the shard opens itself again and restores the store from the start.
     """
 
     retriable = True

@@ -34,7 +34,7 @@ COMMIT_TIMEOUT_S = 15.0
 POLL_MS = 500
 RECORDS_MAX = 500
 SYNC_EVERY_S = 60.0
-"""How often an idle shard notes that its store is up to date."""
+"""How often an idle shard makes sure, and notes, that its store is up to date."""
 
 _EXPECTED_ERRORS = (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError)
 """What brokers, networks and rebalances bring with them: worth a line in the log, without a traceback."""
@@ -176,7 +176,7 @@ class Shard:
             await self._until_not_wanted()
         except StoreInUseError:
             raise
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is logged, and shown by readiness
+        except (Exception, asyncio.CancelledError) as error:
             # Not only Kafka errors: a producer that is fenced between two sends refuses the next with
             # `IllegalOperation` or an `AssertionError`, a batch that cannot be unpacked raises what its codec raises,
             # RocksDB raises bare exceptions. None of that is a reason to take the other partitions down as well.
@@ -279,8 +279,10 @@ class Shard:
         records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
-            await asyncio.wait_for(self._transaction.report_position(position), COMMIT_TIMEOUT_S)
-            if time.monotonic() - self._synced_at > SYNC_EVERY_S:
+            sync = time.monotonic() - self._synced_at > SYNC_EVERY_S
+            # A fetch that brings nothing does not show that the shard is still ours: a commit does.
+            await asyncio.wait_for(self._transaction.report_position(position, again=sync), COMMIT_TIMEOUT_S)
+            if sync:
                 self._sync((), self._changelog_position)
             return
         if records[0].offset < before:

@@ -217,7 +217,9 @@ class Broker:
         """Keep the last record of each key, and tombstones only when they are newer. The newest entry stays."""
         log = self.logs[partition]
         bound = min(log.stable_end(partition), log.end - 1)
-        last = {entry.record.key: entry.offset for entry in log.entries if entry.record is not None and is_visible(entry)}
+        last = {
+            entry.record.key: entry.offset for entry in log.entries if entry.record is not None and is_visible(entry)
+        }
 
         def stays(entry: Entry) -> bool:
             if entry.offset >= bound:
@@ -236,9 +238,7 @@ class Broker:
             raise ProducerFenced
         return producer
 
-    def _transaction(
-        self, transactional_id: str, epoch: int, partition: TopicPartition | None
-    ) -> Transaction | None:
+    def _transaction(self, transactional_id: str, epoch: int, partition: TopicPartition | None) -> Transaction | None:
         """Return the transaction under way, a new one if need be.
 
         A record that was on its way when its transaction was aborted still gets into the log, before the marker.

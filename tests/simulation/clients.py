@@ -52,6 +52,17 @@ class Wire:
         if self.trouble:
             raise self.trouble.popleft()
 
+    async def step_within(self, timeout_s: float) -> bool:
+        """Take one way, or give it up after the time-out when nothing goes through; return whether it was taken."""
+        self.on_step()
+        await asyncio.sleep(self.dice.random() * 0.004)
+        if not self.connected.is_set():
+            await asyncio.sleep(timeout_s)
+            return False
+        if self.trouble:
+            raise self.trouble.popleft()
+        return True
+
     async def exchange(self, request: Callable[[], Result]) -> Result:
         """Do something at the broker."""
         await self.step()
@@ -100,7 +111,7 @@ class SimulatedProducer:
         self._sending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        while (epoch := await self._wire.exchange(lambda: self._broker.fence(self._id))) is None:
+        while (epoch := await self._wire.exchange(lambda: self._broker.fence(self._id))) is None:  # noqa: ASYNC110 - as clients do
             await asyncio.sleep(RETRY_S)
         self._epoch = epoch
         self._state = _State.READY
@@ -156,7 +167,7 @@ class SimulatedProducer:
         def append() -> int | None:
             return self._broker.append_in_transaction(self._id, self._epoch, partition, outputs)
 
-        while (base := await self._wire.exchange(append)) is None:
+        while (base := await self._wire.exchange(append)) is None:  # noqa: ASYNC110 - as clients do
             await asyncio.sleep(RETRY_S)
         return RecordMetadata(partition.topic, partition.partition, partition, base, -1, 0, 0)
 
@@ -166,7 +177,7 @@ class SimulatedProducer:
             def add(source: TopicPartition = source, offset: int = offset) -> bool:
                 return self._broker.add_offset(self._id, self._epoch, source, offset)
 
-            while not await self._wire.exchange(add):
+            while not await self._wire.exchange(add):  # noqa: ASYNC110 - as clients do
                 await asyncio.sleep(RETRY_S)
 
     async def _commit(self) -> None:
@@ -220,12 +231,14 @@ class SimulatedConsumer:
             raise ConsumerStoppedError
         ((partition, position),) = self._positions.items()
         assert position is not None
-        await self._wire.step()
+        if not await self._wire.step_within(timeout_ms / 1000):
+            return {}
         if self._broker.end(partition, read_committed=self._read_committed) <= position:
             await self._broker.wait_for_change(partition, timeout_ms / 1000)
         limit = min(max_records, self._wire.dice.randint(1, FETCH_RECORDS_MAX))
         records, after = self._broker.fetch(partition, position, limit, read_committed=self._read_committed)
-        await self._wire.step()
+        if not await self._wire.step_within(timeout_ms / 1000):
+            return {}
         self._positions[partition] = after
         return {partition: records} if records else {}
 
@@ -237,26 +250,25 @@ class SimulatedClients(KafkaClients):
     broker: Broker
     wire: Wire
 
-    def consumer(self, *, read_committed: bool = True, retry_backoff_ms: int = 10) -> Any:
+    def consumer(self, *, read_committed: bool = True, retry_backoff_ms: int = 10) -> Any:  # noqa: ARG002
         return SimulatedConsumer(self.broker, self.wire, read_committed=read_committed)
 
-    def transactional_producer(self, transactional_id: str, *, request_timeout_ms: int) -> Any:
+    def transactional_producer(self, transactional_id: str, *, request_timeout_ms: int) -> Any:  # noqa: ARG002
         return SimulatedProducer(self.broker, self.wire, transactional_id)
 
 
 def troubles(dice: random.Random) -> BaseException:
     """Return one of the errors that the clients have been seen to raise, or can by their source."""
-    return dice.choice(
-        [
-            KafkaError("Unexpected error during batch delivery"),
-            ProducerFenced(),
-            IllegalOperation("Can't send messages while not in transaction"),
-            AssertionError("Invalid state transition"),
-            asyncio.CancelledError(),
-            asyncio.InvalidStateError(),
-            ConsumerStoppedError(),
-            TimeoutError(),
-            OSError("connection lost"),
-            EOFError("a batch that cannot be unpacked"),
-        ]
-    )
+    errors: list[BaseException] = [
+        KafkaError("Unexpected error during batch delivery"),
+        ProducerFenced(),
+        IllegalOperation("Can't send messages while not in transaction"),
+        AssertionError("Invalid state transition"),
+        asyncio.CancelledError(),
+        asyncio.InvalidStateError(),
+        ConsumerStoppedError(),
+        TimeoutError(),
+        OSError("connection lost"),
+        EOFError("a batch that cannot be unpacked"),
+    ]
+    return dice.choice(errors)

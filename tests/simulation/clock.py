@@ -63,7 +63,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """A loop without sockets, threads or a real clock: the same calls give the same order, every time."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._clock = clock
         self._clock_resolution = 1e-9
         self._selector = _WaitingIsOver(clock)

@@ -120,15 +120,13 @@ def _identify(dice: random.Random, tenant: str) -> dict[str, Any]:
     more: dict[str, Any] = {"channel_id": channel}
     if dice.random() < 0.3:
         more["metadata"] = {dice.choice(["plan", "display_name"]): dice.choice(["pro", "Ada", None])}
-    for name, chance, value in (
+    options: list[tuple[str, float, Any]] = [
         ("unverified", 0.15, ["email"]),
         ("on_conflict", 0.1, "reject"),
         ("dry_run", 0.05, True),
         ("explain", 0.1, True),
-    ):
-        if dice.random() < chance:
-            more[name] = value
-    return more | given
+    ]
+    return more | given | {name: value for name, chance, value in options if dice.random() < chance}
 
 
 def _identifier(dice: random.Random) -> tuple[str, str]:

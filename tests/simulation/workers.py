@@ -113,10 +113,12 @@ class Worker:
         self._end_agents()
 
     async def stop(self) -> None:
-        """End it in good order."""
+        """End it in good order, unless it is killed on the way."""
+        wire = self.wire
         await self.shards.stop()
-        self.alive = False
-        self._end_agents()
+        if self.alive and self.wire is wire:
+            self.alive = False
+            self._end_agents()
 
     def wipe(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)
