@@ -5,6 +5,7 @@ StreamError
 ├── AgentFailedError       an agent raised on a record: this partition is paused
 ├── ReaderError            the reader is not where it has to be: opening again mends it (retriable)
 ├── RestoreTooOldError     a restore stood still for days: opening again begins anew (retriable)
+├── ShardNotWantedError    the partition went to somebody else while the shard was opening
 ├── StoreInUseError        another process has the data directory: ends this one
 └── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
 """
@@ -47,6 +48,13 @@ class RestoreTooOldError(StreamError):
     """
 
     retriable = True
+
+
+class ShardNotWantedError(StreamError):
+    """A shard was asked to end while it was opening.
+
+    Operator action: none.
+    """
 
 
 class StoreInUseError(StreamError):

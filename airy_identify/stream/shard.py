@@ -20,7 +20,14 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client
 from airy_identify.stream.batch import Batch, Delivery
-from airy_identify.stream.errors import AgentFailedError, ReaderError, ShardClosedError, StoreInUseError, StreamError
+from airy_identify.stream.errors import (
+    AgentFailedError,
+    ReaderError,
+    ShardClosedError,
+    ShardNotWantedError,
+    StoreInUseError,
+    StreamError,
+)
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.opening import LogRange, check_progress, restore
 from airy_identify.stream.progress import fingerprint
@@ -31,6 +38,8 @@ from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress, enc
 logger = logging.getLogger(__name__)
 
 COMMIT_TIMEOUT_S = 15.0
+FENCE_TIMEOUT_S = 30.0
+"""More than `transaction.timeout.ms`: the fence waits for the former owner's open transaction to be aborted."""
 POLL_MS = 500
 RECORDS_MAX = 500
 SYNC_EVERY_S = 60.0
@@ -217,7 +226,7 @@ class Shard:
             f"{self._settings.app_id}-{self.name}",
             request_timeout_ms=int(self._settings.session_timeout_s * 750),
         )
-        await self._producer.start()
+        await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
         fenced = time.monotonic()
         self._transaction = BatchTransaction(
             self._producer, source=self.source, changelog=self.changelog, group_id=self._settings.app_id
@@ -231,7 +240,7 @@ class Shard:
             self._store,
             LogRange(self.changelog, begin[self.changelog], end[self.changelog]),
             max_age_ms=self._settings.store_max_age_ms,
-            on_rows=lambda count: self._metrics.rows_restored(self.spec.agent, count),
+            on_fetch=self._note_restored,
         )
         restored = time.monotonic()
         await self._position(LogRange(self.source, begin[self.source], end[self.source]))
@@ -243,6 +252,16 @@ class Shard:
             (restored - fenced) * 1e3,
             self.next_offset,
         )
+
+    def _note_restored(self, rows: int) -> None:
+        self._check_wanted()
+        if rows:
+            self._metrics.rows_restored(self.spec.agent, rows)
+
+    def _check_wanted(self) -> None:
+        """Give an opening up that nobody wants any more. Without a broker it would go on for ever."""
+        if not self.wanted:
+            raise ShardNotWantedError(self.name)
 
     async def _position(self, log: LogRange) -> None:
         """Check that the table belongs to this log, and place the reader after what was applied, once."""
@@ -260,6 +279,7 @@ class Shard:
         consumer.seek(self.source, progress.offset)
         records: list[ConsumerRecord] = []
         while not records and await consumer.position(self.source) <= progress.offset:
+            self._check_wanted()
             records = (await consumer.getmany(timeout_ms=POLL_MS, max_records=1)).get(self.source, [])
         found = records[0] if records and records[0].offset == progress.offset else None
         if found is None and self.spec.compacted:
@@ -324,7 +344,10 @@ class Shard:
         await asyncio.gather(
             *(close_client(client) for client in (self._consumer, self._producer) if client is not None)
         )
-        self._store.close()
+        try:
+            self._store.close()
+        except Exception:
+            logger.exception("the store %s did not close cleanly; its changelog has everything", self._store.path)
         self._producer = self._consumer = self._transaction = None
 
     def _enter(self, state: ShardState, reason: str | None = None) -> None:

@@ -51,7 +51,7 @@ PLANTED_BUGS = (
     PlantedBug(
         "the changelog's end is asked for before the former owner is fenced",
         _SHARD,
-        """        await self._producer.start()
+        """        await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
         fenced = time.monotonic()
         self._transaction = BatchTransaction(
             self._producer, source=self.source, changelog=self.changelog, group_id=self._settings.app_id
@@ -68,7 +68,7 @@ PLANTED_BUGS = (
         await self._consumer.start()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
-        await self._producer.start()
+        await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
         fenced = time.monotonic()
 """,
     ),
@@ -176,10 +176,24 @@ PLANTED_BUGS = (
         "        except KafkaError as error:\n",
     ),
     PlantedBug(
+        "a shard that is opening is not asked whether anybody still wants it",
+        _SHARD,
+        "        if not self.wanted:\n            raise ShardNotWantedError(self.name)\n",
+        "",
+        "tests/simulation/test_stores.py::test_a_shard_ends_while_it_opens_and_the_broker_is_gone",
+    ),
+    PlantedBug(
+        "the fence waits for a broker without end",
+        _SHARD,
+        "await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)",
+        "await self._producer.start()",
+        "tests/simulation/test_stores.py::test_a_shard_ends_while_it_opens_and_the_broker_is_gone",
+    ),
+    PlantedBug(
         "a shard that failed leaves its store open",
         _SHARD,
-        "        self._store.close()\n        self._producer",
-        "        self._producer",
+        "            self._store.close()\n",
+        "            pass\n",
     ),
     PlantedBug(
         "an idle shard calls its store up to date without asking whether the partition is still its own",

@@ -47,7 +47,7 @@ class World:
 
         consumer: Any = SimulatedConsumer(self.broker, Wire(random.Random(1), step), read_committed=True)
         log = LogRange(CHANGELOG, 0, self.broker.logs[CHANGELOG].end)
-        await restore(consumer, self.store, log, max_age_ms=MAX_AGE_MS, on_rows=lambda _: None)
+        await restore(consumer, self.store, log, max_age_ms=MAX_AGE_MS, on_fetch=lambda _: None)
 
     def write(self) -> None:
         for number in range(RECORDS):
@@ -127,3 +127,29 @@ def test_an_idle_shard_makes_sure_that_it_is_still_the_owner_before_it_calls_its
     with watched(oracle):
         world.run(lose_the_shard_while_idle())
     assert deaths == []
+
+
+@pytest.mark.parametrize("steps", [1, 8, 12, 16])
+def test_a_shard_ends_while_it_opens_and_the_broker_is_gone(world: World, tmp_path: Path, steps: int) -> None:
+    agents = make_agents(Stamps(random.Random(1), world.clock.now_ms))
+    oracle = Oracle(world.broker, agents)
+    taken = 0
+
+    def lose_the_broker() -> None:
+        nonlocal taken
+        taken += 1
+        if taken == steps:
+            worker.wire.connected.clear()
+
+    surroundings = Surroundings(world.broker, oracle, agents, lose_the_broker, lambda _: None)
+    worker = Worker("worker", tmp_path / "worker", surroundings, random.Random(1))
+
+    async def stop_without_a_broker() -> None:
+        world.write()
+        worker.start()
+        worker.assign(1, [(NAMES.identity_commands, 0)])
+        await asyncio.sleep(20.0)
+        await asyncio.wait_for(worker.stop(), 60.0)
+
+    world.run(stop_without_a_broker())
+    assert taken >= steps
