@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format chaos callers fuzz-http bench lock clean
+.PHONY: help demo dev test check lint format chaos callers simulate fuzz-http bench scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,6 +9,8 @@ INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 MINUTES ?= 10
+SEEDS ?= 1000
+CONTACTS ?= 1000000
 REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
 PROCESSES ?= 2
@@ -50,11 +52,17 @@ chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10
 callers: $(READY) ## 200 HTTP callers at once while a worker and a bridge are killed, for SECONDS=60
 	@CALLERS_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s tests/kafka/test_callers.py
 
+simulate: $(READY) ## Crashes, rebalances and lost stores over a Kafka in memory, SEEDS=1000 times, or one SEED=17
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
 fuzz-http: $(READY) ## Generated HTTP requests against a running service, REQUESTS=5000 of them or more
 	@FUZZ_HTTP_REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/kafka/test_http_interface.py
 
 bench: $(READY) ## Throughput, latency and CPU share through real topics
 	@$(BIN)/python -m benchmarks
+
+scale: $(READY) ## What an identify costs, and a contact takes, with CONTACTS=1000000 of them
+	@$(BIN)/python -m benchmarks.scale --contacts $(CONTACTS)
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
 	@$(PIP_INSTALL) uv==$(UV_VERSION)

@@ -4,6 +4,8 @@ StreamError
 ├── ShardClosedError       state and log do not fit: stays closed until an operator acts
 ├── AgentFailedError       an agent raised on a record: this partition is paused
 ├── ReaderError            the reader is not where it has to be: opening again mends it (retriable)
+├── RestoreTooOldError     a restore stood still for days: opening again begins anew (retriable)
+├── ShardNotWantedError    the partition went to somebody else while the shard was opening
 ├── StoreInUseError        another process has the data directory: ends this one
 ├── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
 └── ReplyTopicError        a reply topic does not take an answer: opening again, without it, mends it (retriable)
@@ -40,6 +42,22 @@ class ReaderError(StreamError):
     """
 
     retriable = True
+
+
+class RestoreTooOldError(StreamError):
+    """A restore took so long, in a machine that was suspended perhaps, that its store can no longer be trusted.
+
+    Operator action: none, the shard opens itself again and restores the store from the start.
+    """
+
+    retriable = True
+
+
+class ShardNotWantedError(StreamError):
+    """A shard was asked to end while it was opening.
+
+    Operator action: none.
+    """
 
 
 class StoreInUseError(StreamError):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from airy_identify.stream.errors import ShardClosedError
+from airy_identify.stream.errors import RestoreTooOldError, ShardClosedError
 from airy_identify.stream.store import Store, StoreState
 from airy_identify.wire.rows import Progress
 
@@ -47,21 +47,27 @@ async def restore(
     log: LogRange,
     *,
     max_age_ms: int,
-    on_rows: Callable[[int], None],
+    on_fetch: Callable[[int], None],
 ) -> tuple[int, int]:
     """Bring the store up to the end of its changelog; return how many rows were read, and the store's position.
 
     The store is wiped first when it is older than `max_age_ms` (tombstones it has not seen may be gone), when its
-    position lies outside the changelog, or when the row before that position is not what the changelog has there.
-    The end is reached by the consumer's position, which passes control records and aborted batches.
+    position lies outside the changelog, or when the row before that position is not what the changelog has there. It
+    is as old as it was until the end is reached, also for whoever goes on after a crash on the way.
+    The end is reached by the consumer's position, which passes control records and aborted batches. `on_fetch` is told
+    how many rows each fetch has brought; what it raises ends the restore.
+
+    Raises:
+        RestoreTooOldError: so much time passed on the way that tombstones may be gone which were still to be read.
     """
+    started_ms = _now_ms()
     changelog = log.partition
     state = store.open()
     if state is not None and not _usable(state, log, max_age_ms):
         store.wipe()
         state = None
     consumer.assign([changelog])
-    position = log.begin if state is None else state.position
+    position, synced_at_ms = (log.begin, started_ms) if state is None else (state.position, state.synced_at_ms)
     check = position > log.begin
     read_to = position - 1 if check else position
     consumer.seek(changelog, read_to)
@@ -69,20 +75,23 @@ async def restore(
     while read_to < log.end:
         fetched = await consumer.getmany(timeout_ms=RESTORE_POLL_MS, max_records=RESTORE_RECORDS_MAX)
         records = fetched.get(changelog, [])
+        on_fetch(len(records))
+        if _now_ms() - synced_at_ms > 2 * max_age_ms:
+            raise RestoreTooOldError(f"{store.path}: restoring it has taken longer than its changelog keeps tombstones")
         if records and check:
             check = False
             if not _continues(store, records[0], position):
                 store.wipe()
-                position = read_to = log.begin
+                position, synced_at_ms = log.begin, started_ms
+                read_to = position
                 consumer.seek(changelog, read_to)
                 continue
         read_to = await consumer.position(changelog)
         if records:
             position = records[-1].offset + 1
-            store.write(((record.key, record.value) for record in records), position=position, now_ms=_now_ms())
+            store.write(((record.key, record.value) for record in records), position=position, now_ms=synced_at_ms)
             rows += len(records)
-            on_rows(len(records))
-    store.write((), position=position, now_ms=_now_ms())
+    store.write((), position=position, now_ms=started_ms)
     return rows, position
 
 

@@ -25,6 +25,7 @@ from airy_identify.stream.errors import (
     ReaderError,
     ReplyTopicError,
     ShardClosedError,
+    ShardNotWantedError,
     StoreInUseError,
     StreamError,
 )
@@ -39,10 +40,15 @@ from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress, enc
 logger = logging.getLogger(__name__)
 
 COMMIT_TIMEOUT_S = 15.0
+FENCE_TIMEOUT_S = 30.0
+"""More than `transaction.timeout.ms`: the fence waits for the former owner's open transaction to be aborted."""
 POLL_MS = 500
 RECORDS_MAX = 500
 SYNC_EVERY_S = 60.0
-"""How often an idle shard notes that its store is up to date."""
+"""How often an idle shard makes sure, and notes, that its store is up to date."""
+
+_EXPECTED_ERRORS = (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError)
+"""What brokers, networks and rebalances bring with them: worth a line in the log, without a traceback."""
 
 
 class ShardState(StrEnum):
@@ -199,15 +205,21 @@ class Shard:
             if self._producer is not None:
                 abandon(self._producer)
             await self._close()
-        except (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError) as error:
-            # A producer that is fenced between two sends refuses the next with `IllegalOperation`, no Kafka error.
+        except (Exception, asyncio.CancelledError) as error:
+            # Not only Kafka errors: a producer that is fenced between two sends refuses the next with
+            # `IllegalOperation` or an `AssertionError`, a batch that cannot be unpacked raises what its codec raises,
+            # RocksDB raises bare exceptions. None of that is a reason to take the other partitions down as well.
             # aiokafka cancels the futures of a failed batch and of a closing client: nobody else cancels a shard
             # that is wanted, so a cancellation means what an error means.
             if not self.wanted:
                 return
             fenced = isinstance(error, ProducerFenced)
             self._metrics.shard_reopened(self.spec.agent, "fenced" if fenced else type(error).__name__)
-            logger.warning("shard %s %s: %r", self.name, "fenced" if fenced else "failed", error)
+            expected = isinstance(error, _EXPECTED_ERRORS)
+            level = logging.WARNING if expected else logging.ERROR
+            logger.log(
+                level, "shard %s %s: %r", self.name, "fenced" if fenced else "failed", error, exc_info=not expected
+            )
             await self._close()
             self._enter(ShardState.WAITING, repr(error))
             await self._until_another_generation(opened_in)
@@ -235,7 +247,7 @@ class Shard:
             f"{self._settings.app_id}-{self.name}",
             request_timeout_ms=int(self._settings.session_timeout_s * 750),
         )
-        await self._producer.start()
+        await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
         fenced = time.monotonic()
         self.reason = f"restoring its table from {self.changelog.topic}:{self.changelog.partition}"
         self._transaction = BatchTransaction(
@@ -254,7 +266,7 @@ class Shard:
             self._store,
             LogRange(self.changelog, begin[self.changelog], end[self.changelog]),
             max_age_ms=self._settings.store_max_age_ms,
-            on_rows=lambda count: self._metrics.rows_restored(self.spec.agent, count),
+            on_fetch=self._note_restored,
         )
         restored = time.monotonic()
         self.reason = "looking for its place in the log"
@@ -267,6 +279,16 @@ class Shard:
             (restored - fenced) * 1e3,
             self.next_offset,
         )
+
+    def _note_restored(self, rows: int) -> None:
+        self._check_wanted()
+        if rows:
+            self._metrics.rows_restored(self.spec.agent, rows)
+
+    def _check_wanted(self) -> None:
+        """Give an opening up that nobody wants any more. Without a broker it would go on for ever."""
+        if not self.wanted:
+            raise ShardNotWantedError(self.name)
 
     async def _position(self, log: LogRange) -> None:
         """Check that the table belongs to this log, and place the reader after what was applied, once."""
@@ -284,6 +306,7 @@ class Shard:
         consumer.seek(self.source, progress.offset)
         records: list[ConsumerRecord] = []
         while not records and await consumer.position(self.source) <= progress.offset:
+            self._check_wanted()
             records = (await consumer.getmany(timeout_ms=POLL_MS, max_records=1)).get(self.source, [])
         found = records[0] if records and records[0].offset == progress.offset else None
         if found is None and self.spec.compacted:
@@ -309,8 +332,10 @@ class Shard:
             ) from error
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
-            await asyncio.wait_for(self._transaction.report_position(position), COMMIT_TIMEOUT_S)
-            if time.monotonic() - self._synced_at > SYNC_EVERY_S:
+            sync = time.monotonic() - self._synced_at > SYNC_EVERY_S
+            # A fetch that brings nothing does not show that the shard is still ours: a commit does.
+            await asyncio.wait_for(self._transaction.report_position(position, again=sync), COMMIT_TIMEOUT_S)
+            if sync:
                 self._sync((), self._changelog_position)
             return
         if records[0].offset < before:
@@ -354,7 +379,10 @@ class Shard:
         await asyncio.gather(
             *(close_client(client) for client in (self._consumer, self._producer) if client is not None)
         )
-        self._store.close()
+        try:
+            self._store.close()
+        except Exception:
+            logger.exception("the store %s did not close cleanly; its changelog has everything", self._store.path)
         self._producer = self._consumer = self._transaction = None
 
     def _enter(self, state: ShardState, reason: str | None = None) -> None:

@@ -125,9 +125,9 @@ class Store:
 
     def close(self) -> None:
         """Close the directory; another process may open it then."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
 
     @property
     def _open_db(self) -> Rdict:

@@ -95,9 +95,12 @@ class BatchTransaction:
             raise OutcomeUnknownError(f"{self._changelog}: the broker gave no offset for a committed batch")
         return base_offset + sent[-1][1]
 
-    async def report_position(self, position: int) -> None:
-        """Write the group's offset when nothing is left to read, so that lag displays show zero."""
-        if position == self._reported_position:
+    async def report_position(self, position: int, *, again: bool = False) -> None:
+        """Write the group's offset when nothing is left to read, so that lag displays show zero.
+
+        With `again`, also if it is known already: what is committed shows that this producer still has the shard.
+        """
+        if position == self._reported_position and not again:
             return
         await self._producer.begin_transaction()
         await self._report(position)

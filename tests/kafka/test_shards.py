@@ -77,7 +77,13 @@ async def test_a_store_is_restored_from_its_tail_only(installation: Installation
     async with running(installation, tmp_path) as second:
         await second.until_running()
         assert second.metrics.restored["first"] <= PARTITIONS  # the row that shows it is the same changelog
-    async with running(installation, tmp_path, store_max_age_ms=-1) as outdated:
+    for partition in range(PARTITIONS):
+        store = Store(tmp_path / f"{installation.prefix}app" / f"first-{partition}", StoreMemory())
+        state = store.open()
+        assert state is not None
+        store.write((), position=state.position, now_ms=state.synced_at_ms - 61_000)
+        store.close()
+    async with running(installation, tmp_path, store_max_age_ms=60_000) as outdated:
         await outdated.until_running()
         assert outdated.metrics.restored["first"] >= len(KEYS)
 

@@ -1,0 +1,206 @@
+"""Bugs to plant in the engine, each as one textual change: the simulation has to find every one of them.
+
+`old` is in `file` exactly once. A check replaces it by `new` in a copy of the project and runs `caught_by` there: it has
+to fail.
+"""
+
+from typing import NamedTuple
+
+CAUGHT_BY = "tests/simulation/test_simulation.py::test_nothing_is_lost_or_done_twice_whatever_happens"
+
+_SHARD = "airy_identify/stream/shard.py"
+_OPENING = "airy_identify/stream/opening.py"
+_TRANSACTION = "airy_identify/stream/transaction.py"
+_BATCH = "airy_identify/stream/batch.py"
+
+
+class PlantedBug(NamedTuple):
+    """A textual change, and the test that goes red."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    caught_by: str = CAUGHT_BY
+
+
+PLANTED_BUGS = (
+    PlantedBug(
+        "rows reach RocksDB before their commit",
+        _SHARD,
+        """        changelog_position = await asyncio.wait_for(
+            self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+        )
+        self._sync(batch.rows.items(), changelog_position)
+""",
+        """        self._sync(batch.rows.items(), self._changelog_position)
+        changelog_position = await asyncio.wait_for(
+            self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+        )
+        self._sync((), changelog_position)
+""",
+    ),
+    PlantedBug(
+        "each opening has a transactional id of its own, so that nobody is fenced",
+        _SHARD,
+        """            f"{self._settings.app_id}-{self.name}",
+            request_timeout_ms""",
+        """            f"{self._settings.app_id}-{self.name}-{id(self)}-{started}",
+            request_timeout_ms""",
+    ),
+    PlantedBug(
+        "the changelog's end is asked for before the former owner is fenced",
+        _SHARD,
+        """        await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
+        fenced = time.monotonic()
+        self._transaction = BatchTransaction(
+            self._producer, source=self.source, changelog=self.changelog, group_id=self._settings.app_id
+        )
+        self._consumer = self._clients.consumer()
+        await self._consumer.start()
+        begin = await self._consumer.beginning_offsets([self.source, self.changelog])
+        end = await self._consumer.end_offsets([self.source, self.changelog])
+""",
+        """        self._transaction = BatchTransaction(
+            self._producer, source=self.source, changelog=self.changelog, group_id=self._settings.app_id
+        )
+        self._consumer = self._clients.consumer()
+        await self._consumer.start()
+        begin = await self._consumer.beginning_offsets([self.source, self.changelog])
+        end = await self._consumer.end_offsets([self.source, self.changelog])
+        await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
+        fenced = time.monotonic()
+""",
+    ),
+    PlantedBug(
+        "a shard begins at the end of its log",
+        _SHARD,
+        "        self._consumer.seek(self.source, self.next_offset)\n        self.read_to = self.next_offset\n",
+        "        self.next_offset = log.end\n"
+        "        self._consumer.seek(self.source, self.next_offset)\n        self.read_to = self.next_offset\n",
+    ),
+    PlantedBug(
+        "the progress row is forgotten",
+        _SHARD,
+        "        batch.put(PROGRESS_KEY, encode_progress(Progress(offset=last.offset, fingerprint=fingerprint(last))))\n",
+        "",
+    ),
+    PlantedBug(
+        "a batch that failed is left out",
+        _SHARD,
+        "        self.next_offset = check_progress(progress, log, needs_whole_log=self.spec.needs_whole_log)\n",
+        "        self.next_offset = check_progress(progress, log, needs_whole_log=self.spec.needs_whole_log)\n"
+        "        self.next_offset = max(self.next_offset, self.read_to)\n",
+    ),
+    PlantedBug(
+        "the last record is applied again after opening",
+        _OPENING,
+        "    after = progress.offset + 1\n",
+        "    after = progress.offset\n",
+    ),
+    PlantedBug(
+        "a restore ends where its first fetch ended",
+        _OPENING,
+        "    while read_to < log.end:\n",
+        "    while read_to < log.end and not rows:\n",
+    ),
+    PlantedBug(
+        "the end of a restore is told by record offsets, which never reach behind a control record",
+        _OPENING,
+        "    while read_to < log.end:\n",
+        "    while position < log.end:\n",
+    ),
+    PlantedBug(
+        "a restore passes tombstones over",
+        _OPENING,
+        "store.write(((record.key, record.value) for record in records), position=position, now_ms=synced_at_ms)",
+        "store.write(((record.key, record.value) for record in records if record.value is not None), "
+        "position=position, now_ms=synced_at_ms)",
+    ),
+    PlantedBug(
+        "a restore that is cut short leaves the store looking up to date",
+        _OPENING,
+        "for record in records), position=position, now_ms=synced_at_ms)",
+        "for record in records), position=position, now_ms=_now_ms())",
+        "tests/simulation/test_stores.py::test_a_restore_that_is_cut_short_leaves_the_store_as_old_as_it_was",
+    ),
+    PlantedBug(
+        "a store of any age is gone on with",
+        _OPENING,
+        "    return log.begin <= state.position <= log.end and _now_ms() - state.synced_at_ms <= max_age_ms\n",
+        "    return log.begin <= state.position <= log.end\n",
+    ),
+    PlantedBug(
+        "a restore that a week interrupts is gone on with",
+        _OPENING,
+        "        if _now_ms() - synced_at_ms > 2 * max_age_ms:\n",
+        "        if max_age_ms < 0:\n",
+        "tests/simulation/test_stores.py::test_a_restore_that_a_week_interrupts_is_given_up",
+    ),
+    PlantedBug(
+        "the store's position is taken from the first output, not from the changelog",
+        _TRANSACTION,
+        "        base_offset = int(metadata[-1].offset)\n",
+        "        base_offset = int(metadata[0].offset)\n",
+    ),
+    PlantedBug(
+        "outputs have a transaction of their own",
+        _TRANSACTION,
+        "        sent.append(await self._send(self._changelog, rows))\n",
+        "        await self._producer.commit_transaction()\n"
+        "        await self._producer.begin_transaction()\n"
+        "        sent.append(await self._send(self._changelog, rows))\n",
+    ),
+    PlantedBug(
+        "a shard reads what is not committed yet",
+        _SHARD,
+        "        self._consumer = self._clients.consumer()\n",
+        "        self._consumer = self._clients.consumer(read_committed=False)\n",
+    ),
+    PlantedBug(
+        "a batch does not see what it wrote itself",
+        _BATCH,
+        "        if key in self.rows:\n            return self.rows[key]\n",
+        "",
+    ),
+    PlantedBug(
+        "a shard begins while the last one of its partition still ends in this process",
+        _SHARD,
+        "        if previous is not None:\n            await previous.ended()\n",
+        "",
+    ),
+    PlantedBug(
+        "only Kafka's own errors make a shard open again",
+        _SHARD,
+        "        except (Exception, asyncio.CancelledError) as error:\n",
+        "        except KafkaError as error:\n",
+    ),
+    PlantedBug(
+        "a shard that is opening is not asked whether anybody still wants it",
+        _SHARD,
+        "        if not self.wanted:\n            raise ShardNotWantedError(self.name)\n",
+        "",
+        "tests/simulation/test_stores.py::test_a_shard_ends_while_it_opens_and_the_broker_is_gone",
+    ),
+    PlantedBug(
+        "the fence waits for a broker without end",
+        _SHARD,
+        "await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)",
+        "await self._producer.start()",
+        "tests/simulation/test_stores.py::test_a_shard_ends_while_it_opens_and_the_broker_is_gone",
+    ),
+    PlantedBug(
+        "a shard that failed leaves its store open",
+        _SHARD,
+        "            self._store.close()\n",
+        "            pass\n",
+    ),
+    PlantedBug(
+        "an idle shard calls its store up to date without asking whether the partition is still its own",
+        _SHARD,
+        "report_position(position, again=sync)",
+        "report_position(position)",
+        "tests/simulation/test_stores.py::"
+        "test_an_idle_shard_makes_sure_that_it_is_still_the_owner_before_it_calls_its_store_up_to_date",
+    ),
+)

@@ -1,0 +1,155 @@
+"""When a store may be trusted: cases that the dice bring about too seldom."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.structs import TopicPartition
+
+from airy_identify.stream.errors import RestoreTooOldError
+from airy_identify.stream.opening import LogRange, restore
+from airy_identify.stream.store import Store
+from airy_identify.topics import IDENTITY
+from tests.simulation.agents import NAMES, PARTITIONS, Stamps, make_agents
+from tests.simulation.broker import Broker
+from tests.simulation.clients import SimulatedConsumer, Wire
+from tests.simulation.clock import Clock, VirtualLoop
+from tests.simulation.oracle import Oracle
+from tests.simulation.workers import MEMORY, Surroundings, Worker, watched
+
+CHANGELOG = TopicPartition(NAMES.changelog(IDENTITY), 0)
+DAY_S = 24 * 60 * 60
+MAX_AGE_MS = 3 * DAY_S * 1000
+RECORDS = 40
+
+
+class World:
+    """A broker with a changelog, a clock and a loop."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = Clock()
+        self.loop = VirtualLoop(self.clock)
+        self.broker = Broker(PARTITIONS, self.clock, random.Random(1))
+        self.store = Store(directory / "store", MEMORY)
+        self.steps = 0
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        with self.clock.everywhere():
+            return self.loop.run_until_complete(work)
+
+    async def restore(self, on_step: Callable[[int], None] = lambda _: None) -> None:
+        def step() -> None:
+            self.steps += 1
+            on_step(self.steps)
+
+        consumer: Any = SimulatedConsumer(self.broker, Wire(random.Random(1), step), read_committed=True)
+        log = LogRange(CHANGELOG, 0, self.broker.logs[CHANGELOG].end)
+        await restore(consumer, self.store, log, max_age_ms=MAX_AGE_MS, on_fetch=lambda _: None)
+
+    def write(self) -> None:
+        for number in range(RECORDS):
+            self.broker.append(CHANGELOG, b"key %d" % number, b"row")
+
+    def synced_at_ms(self) -> int:
+        state = self.store.open()
+        self.store.close()
+        assert state is not None
+        return state.synced_at_ms
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.store.close()
+    made.loop.close()
+
+
+def test_a_restore_that_is_cut_short_leaves_the_store_as_old_as_it_was(world: World) -> None:
+    world.write()
+    world.run(world.restore())
+    world.store.close()
+    synced_at_ms = world.synced_at_ms()
+    world.write()
+    world.clock.put_forward_s += 2 * DAY_S
+
+    def crash(step: int) -> None:
+        if step == before + 6:
+            raise OSError("the process dies")
+
+    before = world.steps
+    with pytest.raises(OSError, match="dies"):
+        world.run(world.restore(crash))
+    rows = len(list(world.store.rows()))
+    world.store.close()
+    assert world.synced_at_ms() == synced_at_ms
+    world.run(world.restore())
+    assert rows <= len(list(world.store.rows())) == RECORDS
+    world.store.close()
+    assert world.synced_at_ms() >= synced_at_ms + 2 * DAY_S * 1000
+
+
+def test_a_restore_that_a_week_interrupts_is_given_up(world: World) -> None:
+    def suspend(step: int) -> None:
+        if step == 4:
+            world.clock.put_forward_s += 7 * DAY_S
+
+    world.write()
+    with pytest.raises(RestoreTooOldError):
+        world.run(world.restore(suspend))
+    world.store.close()
+    world.run(world.restore())
+    assert len(list(world.store.rows())) == RECORDS
+
+
+def test_an_idle_shard_makes_sure_that_it_is_still_the_owner_before_it_calls_its_store_up_to_date(
+    world: World, tmp_path: Path
+) -> None:
+    agents = make_agents(Stamps(random.Random(1), world.clock.now_ms))
+    oracle = Oracle(world.broker, agents)
+    deaths: list[str] = []
+    surroundings = Surroundings(world.broker, oracle, agents, lambda: None, deaths.append)
+    worker = Worker("worker", tmp_path / "worker", surroundings, random.Random(1))
+
+    async def lose_the_shard_while_idle() -> None:
+        worker.start()
+        worker.assign(1, [(NAMES.identity_commands, 0)])
+        await asyncio.sleep(10.0)
+        assert worker.metrics.reopened == []
+        world.broker.fence(f"{NAMES.app_id}-{IDENTITY}-0")
+        await asyncio.sleep(120.0)
+        assert worker.metrics.reopened == [(IDENTITY, "fenced")]
+        await worker.stop()
+
+    with watched(oracle):
+        world.run(lose_the_shard_while_idle())
+    assert deaths == []
+
+
+@pytest.mark.parametrize("steps", [1, 8, 12, 16])
+def test_a_shard_ends_while_it_opens_and_the_broker_is_gone(world: World, tmp_path: Path, steps: int) -> None:
+    agents = make_agents(Stamps(random.Random(1), world.clock.now_ms))
+    oracle = Oracle(world.broker, agents)
+    taken = 0
+
+    def lose_the_broker() -> None:
+        nonlocal taken
+        taken += 1
+        if taken == steps:
+            worker.wire.connected.clear()
+
+    surroundings = Surroundings(world.broker, oracle, agents, lose_the_broker, lambda _: None)
+    worker = Worker("worker", tmp_path / "worker", surroundings, random.Random(1))
+
+    async def stop_without_a_broker() -> None:
+        world.write()
+        worker.start()
+        worker.assign(1, [(NAMES.identity_commands, 0)])
+        await asyncio.sleep(20.0)
+        await asyncio.wait_for(worker.stop(), 60.0)
+
+    world.run(stop_without_a_broker())
+    assert taken >= steps
