@@ -52,7 +52,7 @@ public class Callers {
         this.json = json;
     }
 
-    public static void main(String[] arguments) throws Exception {
+    public static void main(String[] arguments) {
         int questions = Integer.parseInt(arguments[0]);
         try (ConfigurableApplicationContext context = SpringApplication.run(Callers.class)) {
             Callers callers = context.getBean(Callers.class);
@@ -63,6 +63,9 @@ public class Callers {
                     List.of(
                             callers.onPartition(Integer.parseInt(arguments[1])),
                             callers.onPartition(Integer.parseInt(arguments[2]))));
+        } catch (Exception failed) {
+            failed.printStackTrace();
+            System.exit(1); // the threads of the templates would go on
         }
     }
 
