@@ -58,6 +58,10 @@ class Example:
     def __str__(self) -> str:
         return f"{self.rule} {self.number}"
 
+    @property
+    def has_two_tenants(self) -> bool:
+        return any("<other tenant>" in texts_of(step.body) for step in self.steps)
+
 
 def read_examples(text: str) -> list[Example]:
     """Return the examples of a page, in its order."""
@@ -91,17 +95,18 @@ def _read_block(block: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
 
 @dataclass
 class Run:
-    """An example on its way through a door. `tenant` and `other` have nobody before it; `answers` are what came."""
+    """An example on its way through a door. The tenants have nobody before it; `answers` are what came."""
 
     example: Example
     tenant: Tenant
-    other: Tenant
+    other: Tenant | None = None
     ids: dict[str, Any] = field(default_factory=dict)
     answers: list[tuple[str, int, Answer]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.ids |= {"channel": self.tenant.channel, "other channel": self.tenant.other_channel}
-        self.ids |= {"tenant": self.tenant.name, "other tenant": self.other.name, "their channel": self.other.channel}
+        if self.other is not None:
+            self.ids |= {"other tenant": self.other.name, "their channel": self.other.channel}
 
     async def through(self, door: Door) -> None:
         """Ask everything, and compare each answer with the page."""
