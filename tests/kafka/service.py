@@ -145,7 +145,7 @@ class Service:
 
 def _open(request: urllib.request.Request) -> tuple[int, Answer, Mapping[str, str]]:
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, json.load(response), dict(response.headers)
     except urllib.error.HTTPError as error:
         with error:

@@ -47,7 +47,8 @@ def print_info(answer: Answer, log: str) -> None:
     print_contact("contact", answer["contact"])
     print_table("found by", ("kind", "value", "why"), _held(answer["contact"]))
     print_conversations(answer["conversations"])
-    print_table("aliases", ("id",), ([alias] for alias in answer["aliases"]))
+    if answer["aliases"]:
+        print_table("also known by these ids", ("id",), ([alias] for alias in answer["aliases"]))
     if not answer["journal"]:
         click.echo("journal: nobody was merged into this contact")
     for entry in answer["journal"]:

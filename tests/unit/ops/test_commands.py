@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from airy_identify.__main__ import main
 from airy_identify.ops.commands import base
-from airy_identify.ops.commands.answer_tables import print_answer
+from airy_identify.ops.commands.answer_tables import print_answer, print_info
 from airy_identify.ops.commands.dev import curl_line
 from airy_identify.ops.commands.identify import build_request
 from airy_identify.ops.commands.state import canonical
@@ -233,6 +233,26 @@ def test_an_answer_is_shown_whole(capsys: pytest.CaptureFixture[str], monkeypatc
     ):
         assert text in shown
     assert shown.count("phone_number") == 1
+
+
+def test_a_journal_too_large_for_an_answer_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    built_in = dict.fromkeys(("external_id", "email", "phone_number"))
+    entry = {"merged_id": "m-1", "into_id": "c-1", "merged_at": "then", "why": "email", "request_id": "r", "offset": 7}
+    answer = {
+        "contact": built_in | {"id": "c-1", "identifiers": {}, "unverified": []},
+        "conversations": [],
+        "aliases": [],
+        "journal": [entry | {"survivor_before": None, "merged_before": None}],
+        "truncated": False,
+    }
+
+    print_info(answer, "log:3")
+
+    shown = capsys.readouterr().out
+    assert "merged: m-1 into c-1, then" in shown
+    assert "from log:3:7, request r" in shown
+    assert "would be too large" in shown
+    assert "also known by" not in shown
 
 
 def test_tables_show_control_characters_escaped(capsys: pytest.CaptureFixture[str]) -> None:
