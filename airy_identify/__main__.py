@@ -10,6 +10,7 @@ from airy_identify.ops.commands.dead_letters import dead_letters
 from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
 from airy_identify.ops.commands.identify import identify
+from airy_identify.ops.commands.person import person
 from airy_identify.ops.commands.state import state
 from airy_identify.ops.commands.topics import topics
 from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES
@@ -60,7 +61,7 @@ def asyncapi() -> None:
     print_json(asyncapi_document(settings_of_environment()))
 
 
-for command in (dev, demo, topics, identify, state, dead_letters, config, completion):
+for command in (dev, demo, topics, identify, person, state, dead_letters, config, completion):
     main.add_command(command)
 
 

@@ -7,6 +7,7 @@ from airy_identify.core.answers import ExplainedKey, Explanation, Outcome, Targe
 from airy_identify.core.claims import Added, Claim, Conflict, Held, Merger, TakenOver
 from airy_identify.core.commands import Identify
 from airy_identify.core.levels import level_of
+from airy_identify.core.merge import BY_COMMAND
 from airy_identify.core.target import Target
 from airy_identify.core.values import BUILT_IN_KINDS, EMAIL, PHONE_NUMBER, ContactId
 
@@ -16,6 +17,7 @@ ADDED_AGAIN = "It came with a contact that was merged into this one, and the req
 MERGED = "A contact that may merge automatically had this value; it ended in this one."
 TAKEN_OVER = "A custom value says where, not who: it goes to the contact that uses it last."
 CONFLICT = "Another contact has this value, and the rules do not let the two become one; it stays there."
+MERGED_BY_COMMAND = "The command merge said that the two are one person."
 UNVERIFIED = "The request says that it is not verified: it finds nobody, and is kept only where there is none yet."
 
 
@@ -30,6 +32,18 @@ def explain(command: Identify, target: Target, claims: tuple[Claim, ...], merger
         by=None if target.choice is TargetChoice.CREATED or target.match is None else target.match.key.field,
         keys=tuple(keys),
     )
+
+
+def why_merged(why: str) -> str:
+    """Return the words for the `why` of a journal row: the command, or the field whose value brought the two together."""
+    return MERGED_BY_COMMAND if why == BY_COMMAND else f"{why}: {MERGED}"
+
+
+def why_held(kind: str, *, verified: bool = True) -> str:
+    """Return the rule for an identifier that a contact has."""
+    if not verified:
+        return UNVERIFIED
+    return MATCHED if kind in BUILT_IN_KINDS else TAKEN_OVER
 
 
 def _explained(claim: Claim, merged_ids: frozenset[ContactId]) -> ExplainedKey:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -27,7 +28,7 @@ _CORRELATION_ID_BYTES = 16
 class KafkaAnswer:
     """An answer record's JSON, and whether it is a refusal."""
 
-    answer: dict[str, JsonValue]
+    answer: dict[str, Any]
     refused: bool
 
 

@@ -12,10 +12,12 @@ from airy_identify.ops.topics import create_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import AIRY_PARTITIONS, declare, declare_airy
 from tests.kafka.processes import ServiceProcess
-from tests.kafka.service import Service, put_channels
+from tests.kafka.service import Service, channels_of, make_tenants, put_channels
 
 JWT_SECRET = "dGVzdC1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy1vci1tb3Jl"
 SYSTEM_TOKEN = "test-system-token"
+TENANTS = 250
+"""How many tests and examples can have a tenant of the shared service to themselves."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,15 +79,22 @@ def make_installation(make_settings: Callable[..., Settings]) -> Callable[..., A
 
 @pytest.fixture(scope="session")
 def service(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A worker and a bridge that tests share which only ask. They log at INFO into their files."""
+    """A worker and a bridge that tests share which only ask, many of them in a tenant of their own.
+
+    They log at INFO into their files.
+    """
     directory = tmp_path_factory.mktemp("service")
-    settings = settings_of(broker, directory)
+    tenants = make_tenants(TENANTS)
+    patient = 30_000  # a busy machine is no reason for a 504
+    settings = settings_of(
+        broker, directory, channel_tenants=channels_of(tenants), requests_tenants=None, request_timeout_ms=patient
+    )
     worker, bridge = (ServiceProcess(command, settings, directory) for command in ("worker", "web"))
-    asking = Service(settings, str(uuid.uuid4()), worker, bridge)
+    asking = Service(settings, str(uuid.uuid4()), worker, bridge, list(tenants))
 
     async def start() -> None:
         await create_all_topics(settings)
-        await put_channels(settings, [asking.channel])
+        await put_channels(settings, [asking.channel, *settings.channel_tenants])
         worker.start()
         bridge.start()
         await worker.until_ready()

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -35,8 +35,11 @@ async def produce(
     producer = clients.idempotent_producer(request_timeout_ms=20_000)
     await producer.start()
     try:
-        for key, value, headers in records:
-            await producer.send_and_wait(topic, key=key, value=value, headers=list(headers), partition=partition)
+        sent = [
+            await producer.send(topic, key=key, value=value, headers=list(headers), partition=partition)
+            for key, value, headers in records
+        ]
+        await asyncio.gather(*sent)
     finally:
         await close_client(producer)
 
@@ -68,6 +71,24 @@ async def poll(condition: Callable[[], Any], what: str) -> Any:
 
 
 @dataclass(frozen=True)
+class Tenant:
+    """A tenant that nobody else asks for, with two connected channels of its own."""
+
+    name: str
+    channel: str
+    other_channel: str
+
+
+def make_tenants(count: int) -> list[Tenant]:
+    return [Tenant(f"tenant-{number}", str(uuid.uuid4()), str(uuid.uuid4())) for number in range(count)]
+
+
+def channels_of(tenants: Iterable[Tenant]) -> dict[str, str]:
+    """Return the setting that says whose the channels are."""
+    return {channel: tenant.name for tenant in tenants for channel in (tenant.channel, tenant.other_channel)}
+
+
+@dataclass(frozen=True)
 class Service:
     """One worker and one bridge. `channel` is connected and belongs to the tenant `default`."""
 
@@ -75,6 +96,12 @@ class Service:
     channel: str
     worker: ServiceProcess
     bridge: ServiceProcess
+    tenants: list[Tenant] = field(default_factory=list)
+    """Tenants that are still to be had: see `new_tenant`."""
+
+    def new_tenant(self) -> Tenant:
+        """Return a tenant that has nobody yet, and that no other test gets."""
+        return self.tenants.pop()
 
     async def post(
         self, body: bytes, *, path: str = "/contacts.identify", **headers: str
@@ -118,7 +145,7 @@ class Service:
 
 def _open(request: urllib.request.Request) -> tuple[int, Answer, Mapping[str, str]]:
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, json.load(response), dict(response.headers)
     except urllib.error.HTTPError as error:
         with error:

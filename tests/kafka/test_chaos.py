@@ -1,5 +1,7 @@
 """Chaos: three workers are killed, terminated, joined and frozen under load, and nothing is lost, doubled or wrong.
 
+The load has every command in it, and people whom they merge, part and forget all the time.
+
 `CHAOS_MINUTES` and `CHAOS_SEED` make it longer or another one: `make chaos MINUTES=10`.
 """
 
@@ -10,111 +12,30 @@ import os
 import random
 import signal
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiokafka import AIOKafkaProducer
-
-from airy_identify.core.ids import from_name
-from airy_identify.core.values import ChannelId, ConversationId, Message, MessageId
-from airy_identify.kafka import KafkaClients, close_client
+from airy_identify.core.values import Message
 from airy_identify.ops.topics import read_topics
 from airy_identify.settings import Settings
 from airy_identify.stream.store import Store, StoreMemory
 from airy_identify.topics import AIRY_PARTITIONS, CONVERSATION, IDENTITY, declare
-from airy_identify.wire.airy import encode_message
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, ERROR_RESPONSE
 from airy_identify.wire.commands import decode_command
 from airy_identify.wire.conversation_commands import decode_conversation_command
 from airy_identify.wire.rows import PROGRESS_KEY
+from tests.kafka.chaos_load import CHANNELS, Load
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import Oracle, Rows, everything_is_applied, fold, nonempty, read
 from tests.kafka.service import put_channels
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
-REQUESTS = round(12_000 * MINUTES)
-MESSAGES = round(4_000 * MINUTES)
-PEOPLE = 600
-TENANTS = ("default", "north", "south", "east")
-CHANNELS = {tenant: from_name(f"channel of {tenant}") for tenant in TENANTS}
 WORKERS = 3
 FROZEN_S = (7.0, 11.0)
 """How long a worker is frozen: longer than the session timeout of 6 s."""
 SETTLED_DEADLINE_S = 150.0
-
-
-@dataclass
-class Load:
-    """What was sent: good requests by id, refused ones, messages by id."""
-
-    settings: Settings
-    random: random.Random
-    requests: dict[str, dict[str, object]] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
-    messages: set[str] = field(default_factory=set)
-
-    async def run(self) -> None:
-        clients = KafkaClients(bootstrap_servers=self.settings.kafka_bootstrap_servers)
-        producer = clients.idempotent_producer(request_timeout_ms=20_000)
-        await producer.start()
-        started = time.monotonic()
-        total = REQUESTS + MESSAGES
-        try:
-            for number in range(total):
-                if self.random.random() < MESSAGES / total:
-                    await self._send_message(producer)
-                else:
-                    await self._send_request(producer)
-                if number % 50 == 0:
-                    await asyncio.sleep(max(0.0, started + number * MINUTES * 60 / total - time.monotonic()))
-            await producer.flush()
-        finally:
-            await close_client(producer)
-
-    async def _send_request(self, producer: AIOKafkaProducer) -> None:
-        request_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
-        tenant, person = self.random.choice(TENANTS), self.random.randrange(PEOPLE)
-        fields: dict[str, object] = {"request_id": request_id, "tenant": tenant, "channel_id": CHANNELS[tenant]}
-        if self.random.random() < 0.02:
-            self.refused.add(request_id)
-        else:
-            fields |= self._identifiers(person)
-            self.requests[request_id] = fields
-        key = str(self.random.random()).encode()
-        await producer.send(self.settings.topic_names.requests, key=key, value=json.dumps(fields).encode())
-
-    def _identifiers(self, person: int) -> dict[str, object]:
-        """Everybody has an external id; the rest comes and goes, and never belongs to two people."""
-        fields: dict[str, object] = {"external_id": f"person-{person}"}
-        if self.random.random() < 0.4:
-            fields["email"] = f"person-{person}@example.com"
-        if self.random.random() < 0.3:
-            fields["phone_number"] = f"+4930{1_000_000 + person}"
-        if self.random.random() < 0.3:
-            fields["identifiers"] = {"device": [f"device-{person}-{self.random.randrange(8)}"]}
-        if self.random.random() < 0.3:
-            fields["metadata"] = {"visits": self.random.randrange(5)}
-        return fields
-
-    async def _send_message(self, producer: AIOKafkaProducer) -> None:
-        message_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
-        self.messages.add(message_id)
-        message = Message(
-            id=MessageId(message_id),
-            conversation_id=ConversationId(from_name(f"conversation {self.random.randrange(500)}")),
-            channel_id=ChannelId(CHANNELS["default"]),
-            source="chatplugin",
-            sender_id="visitor",
-            is_from_contact=True,
-            delivery_state="DELIVERED",
-            content='{"text":"hello"}',
-            sent_at_ms=self.random.randrange(1_700_000_000_000, 1_800_000_000_000),
-        )
-        topic = self.settings.topic_names.airy_messages
-        await producer.send(topic, key=message_id.encode(), value=encode_message(message))
 
 
 @dataclass
@@ -170,14 +91,12 @@ class Havoc:
 
 
 async def until_settled(settings: Settings, load: Load) -> None:
-    """Wait until every request is answered and every message has arrived; the asserts afterwards say what is missing."""
+    """Wait until every request is answered and everything is applied; the asserts afterwards say what is missing."""
     names, wanted = settings.topic_names, len(load.requests) + len(load.refused)
     deadline = time.monotonic() + SETTLED_DEADLINE_S
     while time.monotonic() < deadline:
         answers = {record.key for record in await read(settings, names.responses)}
-        commands = await read(settings, names.conversation_commands)
-        arrived = len(answers) >= wanted and len(commands) >= len(load.requests) + len(load.messages)
-        if arrived and await everything_is_applied(settings):
+        if len(answers) >= wanted and await everything_is_applied(settings):
             return
         await asyncio.sleep(1.0)  # before the deadline: reading everything again and again would only slow it down
 
@@ -199,7 +118,7 @@ async def test_nothing_is_lost_doubled_or_wrong(
         channel_tenants={channel: tenant for tenant, channel in CHANNELS.items()}, requests_tenants=None
     )
     await put_channels(settings, CHANNELS.values())
-    load = Load(settings, random.Random(SEED))
+    load = Load(settings, random.Random(SEED), MINUTES)
     havoc = Havoc(
         [ServiceProcess("worker", settings, tmp_path, name=f"w{number}") for number in range(WORKERS)],
         random.Random(SEED + 1),
@@ -218,6 +137,7 @@ async def test_nothing_is_lost_doubled_or_wrong(
         assert await fresh.terminate() == 0
     print(f"seed {SEED}: {len(load.requests)} requests, {len(load.messages)} messages, {dict(havoc.events)}")  # noqa: T201
     await assert_exactly_once(settings, load)
+    await assert_the_forgotten_stay_forgotten(settings, load)
     await assert_replay(settings, load, fresh)
 
 
@@ -238,7 +158,7 @@ async def assert_exactly_once(settings: Settings, load: Load) -> None:
     conversations: dict[tuple[object, object], set[str]] = collections.defaultdict(set)
     for record in answers:
         fields = load.requests.get(record.key.decode())
-        if fields is not None:
+        if fields is not None and fields["request_id"] not in load.mingled:
             answer = json.loads(record.value)
             person = (fields["tenant"], fields["external_id"])
             people[person].add(answer["contact"]["id"])
@@ -250,6 +170,32 @@ async def assert_exactly_once(settings: Settings, load: Load) -> None:
     for record in await read(settings, names.responses, read_committed=False):
         seen[record.key].add(record.value)
     assert {len(values) for values in seen.values()} == {1}, "what an uncommitted reader sees twice is identical"
+
+
+async def assert_the_forgotten_stay_forgotten(settings: Settings, load: Load) -> None:
+    """From its place in the log on, a forgotten id is in no answer; and the load did all that it is there to do."""
+    names = settings.topic_names
+    answers = {record.key.decode(): json.loads(record.value) for record in await read(settings, names.responses)}
+    forgotten: set[str] = set()
+    done: collections.Counter[str] = collections.Counter()
+    for record in await read(settings, names.identity_commands):  # in order within a tenant
+        request_id = decode_command(record.value).request_id
+        answer = answers[request_id]
+        if request_id not in load.mingled:
+            continue
+        told = {answer.get(name, {}).get("id") for name in ("contact", "restored")} | {*answer.get("merged", ())}
+        assert not told & forgotten, "somebody forgotten came back"
+        fields = load.requests[request_id]
+        command = fields.get("command", "identify")
+        done[f"{command} {answer['code']}" if "code" in answer else command] += 1
+        done["merged automatically"] += len(answer.get("merged", ()))
+        done["conflicts"] += len(answer.get("warnings", ()))
+        if command == "forget" and "code" not in answer:
+            forgotten.add(fields["contact_id"])
+    print(f"mingled: {dict(sorted(done.items()))}")  # noqa: T201
+    commands = ("identify", "merge", "unmerge", "release", "forget", "info", "resume_token")
+    outcomes = ("merged automatically", "conflicts", "info unknown_contact", "unmerge not_latest_merge")
+    assert not [name for name in (*commands, *outcomes) if done[name] == 0], "the load was too tame"
 
 
 async def assert_replay(settings: Settings, load: Load, fresh: ServiceProcess) -> None:

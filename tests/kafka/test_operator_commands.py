@@ -308,7 +308,7 @@ async def test_a_refusal_ends_with_1(make_installation: MakeInstallation) -> Non
     )
 
     assert (code, output) == (1, "")
-    assert errors.strip() == "refused: unknown_channel: no such channel"
+    assert errors.strip() == "refused: unknown_channel (channel_id): no such channel"
 
 
 async def test_no_worker_means_no_answer_and_1(make_installation: MakeInstallation) -> None:

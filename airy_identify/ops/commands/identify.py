@@ -7,15 +7,8 @@ import click
 
 from airy_identify.core.values import JsonValue
 from airy_identify.ops.ask import ask
-from airy_identify.ops.commands.base import (
-    EXIT_FAILED,
-    example,
-    json_option,
-    print_json,
-    print_table,
-    run,
-    settings_of_environment,
-)
+from airy_identify.ops.commands.answer_tables import finish, print_answer
+from airy_identify.ops.commands.base import example, json_option, run, settings_of_environment
 from airy_identify.ops.commands.options import KindAndValue, identifier_option, metadata_option
 
 
@@ -36,6 +29,7 @@ from airy_identify.ops.commands.options import KindAndValue, identifier_option, 
     "--on-conflict", type=click.Choice(["warn", "reject"]), help="What to do when a value is somebody else's."
 )
 @click.option("--dry-run", is_flag=True, help="Write nothing, mint nothing, only tell.")
+@click.option("--explain", is_flag=True, help="Say which rule decided, and what became of each value.")
 @click.option("--tenant", metavar="TENANT", help="Whose contact; `default` when left out.")
 @click.option("--request-id", metavar="ID", help="The id of the request; a random one when left out.")
 @click.option(
@@ -54,14 +48,8 @@ def identify(
     settings = settings_of_environment()
     request = build_request(fields, identifiers, unverified)
     result = run(ask(settings, request, timeout_s=timeout_s))
-    if as_json:
-        print_json(result.answer)
-    elif result.refused:
-        click.echo(f"refused: {result.answer.get('code')}: {result.answer.get('message')}", err=True)
-    else:
+    if finish(result.answer, refused=result.refused, as_json=as_json):
         print_answer(result.answer)
-    if result.refused:
-        click.get_current_context().exit(EXIT_FAILED)
 
 
 def build_request(
@@ -80,33 +68,5 @@ def build_request(
     return request
 
 
-def print_answer(answer: dict[str, Any]) -> None:
-    """Print an answer for people."""
-    contact = answer["contact"]
-    rows = [(name, _cell(value)) for name, value in contact.items() if value not in (None, [], {})]
-    created = "created" if answer["created"]["contact"] else "found"
-    print_table(f"contact ({created}), request {answer['request_id']}", ("attribute", "value"), rows)
-    conversations = [
-        (
-            conversation["id"],
-            conversation["created_at"],
-            (conversation["last_message"] or {}).get("sent_at"),
-            conversation["resume_token"],
-        )
-        for conversation in answer["conversations"]
-    ]
-    print_table("conversations", ("id", "created", "last message", "resume token"), conversations)
-    for warning in answer["warnings"]:
-        click.echo(f"warning: {warning['field']}: {warning['message']}")
-    if answer["truncated"]:
-        click.echo("there is more than is shown here")
-
-
 def _list(value: JsonValue) -> list[JsonValue]:
     return value if isinstance(value, list) else []
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_cell(item)}" for name, item in value.items())
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)

@@ -1,10 +1,12 @@
 """Options that more than one command has."""
 
 import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 
-from airy_identify.core.values import BUILT_IN_KINDS
+from airy_identify.core.values import BUILT_IN_KINDS, EMAIL, EXTERNAL_ID, PHONE_NUMBER
 
 KindAndValue = tuple[str, str]
 
@@ -51,3 +53,30 @@ identifier_option = click.option(
 metadata_option = click.option(
     "--metadata", type=_JsonObject(), metavar="JSON", help="A JSON object, merged into the contact's."
 )
+
+
+def selector_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add an option for each kind of identifier; `identifiers_given` reads them."""
+    options = (
+        click.option("--external-id", EXTERNAL_ID, metavar="ID", help="The person's id in your system."),
+        click.option("--email", EMAIL, metavar="ADDRESS", help="The person's e-mail address."),
+        click.option("--phone-number", PHONE_NUMBER, metavar="NUMBER", help="The person's phone number."),
+        identifier_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def identifiers_given(selectors: Mapping[str, Any]) -> list[KindAndValue]:
+    """Return the identifiers that were given by the options of `selector_options`, in rank order."""
+    pairs = [(kind, selectors[kind]) for kind in BUILT_IN_KINDS if selectors[kind] is not None]
+    return [*pairs, *selectors["identifiers"]]
+
+
+def one_selector(selectors: Mapping[str, Any], contact_id: str | None) -> KindAndValue | None:
+    """Return the one identifier that was given, null if it is a contact id instead. Raises `click.UsageError`."""
+    pairs = identifiers_given(selectors)
+    if len(pairs) + (contact_id is not None) != 1:
+        raise click.UsageError("Give CONTACT_ID or exactly one identifier.")
+    return pairs[0] if pairs else None

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from airy_identify.core.reasons import Rejected
-from airy_identify.core.values import EMAIL, EXTERNAL_ID, PHONE_NUMBER, Contact, ContactId, IdentifierKey, TenantId
+from airy_identify.core.values import EMAIL, PHONE_NUMBER, Contact, ContactId, IdentifierKey, TenantId
 from airy_identify.intake.email_address import email_address
 from airy_identify.intake.phone_numbers import phone_number
 from airy_identify.ops.commands.base import (
@@ -20,7 +20,7 @@ from airy_identify.ops.commands.base import (
     run,
     settings_of_environment,
 )
-from airy_identify.ops.commands.options import KindAndValue, identifier_option
+from airy_identify.ops.commands.options import one_selector, selector_options
 from airy_identify.ops.reading import Advance
 from airy_identify.ops.state import PartitionStats, find_contact, read_stats
 from airy_identify.settings import Settings
@@ -34,33 +34,18 @@ def state() -> None:
 
 @state.command(epilog=example("airy-identify state get --email ada@example.org"))
 @click.argument("contact_id", required=False)
-@click.option("--external-id", metavar="ID", help="The contact with this external id.")
-@click.option("--email", metavar="ADDRESS", help="The contact with this e-mail address.")
-@click.option("--phone-number", metavar="NUMBER", help="The contact with this phone number.")
-@identifier_option
+@selector_options
 @click.option("--tenant", default="default", show_default=True, help="Whose contact.")
 @json_option
-def get(  # noqa: PLR0913 - one for each option
-    *,
-    contact_id: str | None,
-    external_id: str | None,
-    email: str | None,
-    phone_number: str | None,
-    identifiers: tuple[KindAndValue, ...],
-    tenant: str,
-    as_json: bool,
-) -> None:
+def get(*, contact_id: str | None, tenant: str, as_json: bool, **selectors: Any) -> None:  # noqa: ANN401
     """Show the contact with CONTACT_ID (an alias will do), or with exactly one identifier."""
     settings = settings_of_environment()
-    given = {EXTERNAL_ID: external_id, EMAIL: email, PHONE_NUMBER: phone_number}
-    pairs = [(kind, value) for kind, value in given.items() if value is not None] + list(identifiers)
-    if len(pairs) + (contact_id is not None) != 1:
-        raise click.UsageError("Give CONTACT_ID or exactly one identifier.")
+    chosen = one_selector(selectors, contact_id)
     key: ContactId | IdentifierKey
-    if contact_id is not None:
-        key = ContactId(contact_id)
+    if chosen is None:
+        key = ContactId(contact_id or "")
     else:
-        kind, value = pairs[0]
+        kind, value = chosen
         key = IdentifierKey(tenant=TenantId(tenant), kind=kind, value=canonical(kind, value, settings.default_region))
     with progress_bar("reading the changelog") as advance:
         contact = run(find_contact(settings, TenantId(tenant), key, advance))

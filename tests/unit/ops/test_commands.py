@@ -9,8 +9,9 @@ from click.testing import CliRunner, Result
 
 from airy_identify.__main__ import main
 from airy_identify.ops.commands import base
+from airy_identify.ops.commands.answer_tables import print_answer, print_info
 from airy_identify.ops.commands.dev import curl_line, export_lines
-from airy_identify.ops.commands.identify import build_request, print_answer
+from airy_identify.ops.commands.identify import build_request
 from airy_identify.ops.commands.state import canonical
 from airy_identify.ops.local_broker import free_port
 from airy_identify.settings import PREFIX
@@ -41,6 +42,12 @@ def test_the_commands_are_these() -> None:
         "topics create",
         "topics check",
         "identify",
+        "person",
+        "person show",
+        "person merge",
+        "person unmerge",
+        "person release",
+        "person forget",
         "state",
         "state get",
         "state stats",
@@ -76,6 +83,14 @@ def test_every_help_has_an_example_that_names_the_command(path: tuple[str, ...])
         ("identify", "--channel-id", "c", "--identifier", "device_id"),
         ("identify", "--channel-id", "c", "--identifier", "email=a@b.example"),
         ("identify", "--channel-id", "c", "--unverified", "external_id"),
+        ("person", "show"),
+        ("person", "show", "id", "--email", "a@b.example"),
+        ("person", "show", "--email", "a@b.example", "--identifier", "device=1"),
+        ("person", "merge", "id"),
+        ("person", "release", "id"),
+        ("person", "release", "id", "--email", "a@b.example", "--external-id", "u"),
+        ("person", "forget"),
+        ("person", "unmerge", "id", "--timeout", "0"),
         ("state", "get"),
         ("state", "get", "id", "--email", "a@b.example"),
         ("state", "get", "--email", "no address"),
@@ -141,6 +156,9 @@ def test_processes_do_not_start_without_secrets(command: str, missing: list[str]
         ("dead-letters", "retry", "--all", "--yes"),
         ("dead-letters", "export"),
         ("identify", "--channel-id", "c", "--external-id", "u"),
+        ("person", "show", "id"),
+        ("person", "merge", "id", "other"),
+        ("person", "forget", "id", "--yes"),
     ],
 )
 def test_kafka_away_is_one_line_and_ends_with_1(arguments: tuple[str, ...]) -> None:
@@ -199,12 +217,24 @@ def test_an_answer_is_shown_whole(capsys: pytest.CaptureFixture[str], monkeypatc
         "request_id": "r-1",
         "contact": {"id": "c-1", "email": "ada@example.org", "identifiers": {"crm": ["1", "2"]}, "phone_number": None},
         "conversations": [
-            {"id": "v-1", "created_at": "2026-01-01T00:00:00.000Z", "resume_token": "a.b.c", "last_message": None},
-            {"id": "v-2", "created_at": "x", "resume_token": "d.e.f", "last_message": {"sent_at": "2026-02-02"}},
+            {"id": "v-1", "channel": {"id": "h-1"}, "created_at": "x", "resume_token": "a.b.c", "last_message": None},
+            {
+                "id": "v-2",
+                "channel": {"id": "h-2"},
+                "created_at": "x",
+                "resume_token": "d.e.f",
+                "last_message": {"sent_at": "2026-02-02"},
+            },
         ],
         "created": {"contact": False, "conversation": False},
+        "merged": ["m-1"],
         "warnings": [{"field": "email", "message": "belongs to somebody else"}],
         "truncated": True,
+        "explanation": {
+            "target": "found",
+            "by": "phone_number",
+            "keys": [{"field": "email", "level": "hard", "outcome": "conflict", "why": "It stays there."}],
+        },
     }
 
     print_answer(answer)
@@ -218,11 +248,35 @@ def test_an_answer_is_shown_whole(capsys: pytest.CaptureFixture[str], monkeypatc
         "v-1",
         "a.b.c",
         "2026-02-02",
+        "h-2",
+        "merged into it: m-1",
+        "why: found by phone_number",
+        "It stays there.",
         "warning: email: belongs",
         "more than",
     ):
         assert text in shown
-    assert "phone_number" not in shown
+    assert shown.count("phone_number") == 1
+
+
+def test_a_journal_too_large_for_an_answer_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    built_in = dict.fromkeys(("external_id", "email", "phone_number"))
+    entry = {"merged_id": "m-1", "into_id": "c-1", "merged_at": "then", "why": "email", "request_id": "r", "offset": 7}
+    answer = {
+        "contact": built_in | {"id": "c-1", "identifiers": {}, "unverified": []},
+        "conversations": [],
+        "aliases": [],
+        "journal": [entry | {"survivor_before": None, "merged_before": None}],
+        "truncated": False,
+    }
+
+    print_info(answer, "log:3")
+
+    shown = capsys.readouterr().out
+    assert "merged: m-1 into c-1, then" in shown
+    assert "from log:3:7, request r" in shown
+    assert "would be too large" in shown
+    assert "also known by" not in shown
 
 
 def test_tables_show_control_characters_escaped(capsys: pytest.CaptureFixture[str]) -> None:
