@@ -1,4 +1,7 @@
-"""Asks Kafka again and again whether it answers: an idle shard would not notice that it is gone."""
+"""Asks Kafka again and again whether it answers.
+
+Shards notice by themselves that it is gone, but an idle one late, and each says its own time-out and not the cause.
+"""
 
 import asyncio
 

@@ -79,7 +79,7 @@ async def test_refusals_and_dead_letters_are_found_by_their_id_at_info(service: 
 
 @pytest.mark.parametrize("process", ["worker", "bridge"])
 async def test_metrics_are_those_of_the_page_and_no_others(service: Service, process: str) -> None:
-    assert (await service.identify(external_id="measured"))["status"] == 200
+    await service.identify(external_id="measured")  # whatever comes of it, it is counted
     await produce(service.settings, service.settings.topic_names.requests, (None, b"{", ()))
     status, text = await (service.worker if process == "worker" else service.bridge).status("/metrics")
     assert status == 200
