@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from airy_identify.core import merging
 from airy_identify.core.answers import ContactRestored, Decision, ResumeSlip
 from airy_identify.core.commands import Command
 from airy_identify.core.reasons import Reason, Rejected
@@ -24,6 +25,7 @@ from tests.builders import (
     make_contact_conversation,
     make_custom,
     make_email,
+    make_forget,
     make_identify_command,
     make_merge,
     make_phone_number,
@@ -166,6 +168,42 @@ def test_unmerging_whom_nobody_knows_is_refused() -> None:
     table.rows[ContactKey(tenant=TENANT, contact_id=ContactId("gone"))] = Forgotten()
     for name in ("nobody", "gone"):
         assert refused(table, name) == (Reason.UNKNOWN_CONTACT, "contact_id")
+
+
+def test_a_third_contact_that_came_and_went_does_not_touch_the_two() -> None:
+    """It leaves the survivor known and with a separation, which is no change of what was merged."""
+    table = make_table(
+        make_contact(id="a", email=make_email("a@b.cd", verified=False)),
+        make_contact(id="b", email=make_email("b@b.cd", verified=False), metadata={"plan": "pro"}),
+        person("c", external_id="u1"),
+    )
+    before = apart_from_marks(table)
+    apply(table, make_merge("b", "a", accepted_at_ms=LATER_MS))
+    apply(table, make_merge("c", "a", accepted_at_ms=LATER_MS))
+    unmerge(table, "c")
+    unmerge(table, "b")
+    assert apart_from_marks(table) == before
+    assert separations(table, "a") == {make_separation("a", "b"), make_separation("a", "c")}
+
+
+def test_a_separation_that_was_forgotten_does_not_touch_the_two() -> None:
+    table = make_table(person("a", email="a@b.cd"), person("b", email="b@b.cd"), person("c"))
+    apply(table, make_merge("c", "a"))
+    unmerge(table, "c")
+    apply(table, make_merge("b", "a", accepted_at_ms=LATER_MS))
+    apply(table, make_forget("c"))
+    unmerge(table, "b")
+    assert contact(table, "b").email == make_email("b@b.cd")
+    assert contact(table, "a").updated_at_ms == ACCEPTED_AT_MS
+
+
+def test_a_merge_that_newer_limits_would_not_allow_is_undone_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make_table(person("a", email="a@b.cd"), person("b", email="b@b.cd"))
+    apply(table, make_merge("b", "a", accepted_at_ms=LATER_MS))
+    monkeypatch.setattr(merging, "CONVERSATIONS_MAX", 1)
+    unmerge(table, "b")
+    assert (contact(table, "b").email, contact(table, "a").updated_at_ms) == (None, AFTER_MS)
+    assert [each.id for each in contact(table, "b").conversations] == ["chat-b"]
 
 
 # By value
