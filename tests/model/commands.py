@@ -1,5 +1,6 @@
 """Random commands from small pools of values, applied to a table; what is checked of them is up to the subclasses."""
 
+import os
 from typing import Any
 
 import hypothesis.strategies as st
@@ -20,6 +21,8 @@ from airy_identify.core.values import (
 from tests import builders as make
 from tests.tables import InMemoryIdentityTable
 
+LAW_SEQUENCES = int(os.environ.get("LAW_SEQUENCES", "40"))
+"""How many sequences of commands each law is tried with."""
 TENANTS = (TenantId("north"), TenantId("south"))
 CHANNELS = (make.CHANNEL_ID, make.OTHER_CHANNEL_ID)
 KINDS = ("app", "cookie", "device")
@@ -79,21 +82,16 @@ asked = st.fixed_dictionaries(
 identifiers = st.sampled_from([(kind, value) for kind, values in TEXTS.items() for value in values])
 
 
-def short(max_examples: int, steps: int) -> settings:
-    """Return the settings of a machine that tries so many sequences of so many commands."""
-    return settings(
+def as_test(machine: type[RuleBasedStateMachine], max_examples: int = LAW_SEQUENCES, steps: int = 25) -> Any:
+    """Return the test case of a machine, which tries so many sequences of so many commands."""
+    test = machine.TestCase
+    test.settings = settings(
         max_examples=max_examples,
         stateful_step_count=steps,
         deadline=None,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
-
-
-def as_test(machine: type[RuleBasedStateMachine], max_examples: int = 40, steps: int = 25) -> Any:
-    """Return the test case of a machine. Its settings are those of this one: each machine class has its own."""
-    test = machine.TestCase
-    test.settings = short(max_examples, steps)
     return test
 
 
