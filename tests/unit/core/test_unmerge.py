@@ -19,6 +19,7 @@ from airy_identify.core.values import (
 from tests.builders import (
     ACCEPTED_AT_MS,
     CHANNEL_ID,
+    NEW_ID,
     OTHER_CHANNEL_ID,
     TENANT,
     make_contact,
@@ -249,6 +250,17 @@ def test_what_went_on_since_is_undone_by_value() -> None:
     assert (visitor.created_at_ms, visitor.updated_at_ms, visitor.known) == (5, ACCEPTED_AT_MS, True)
     assert table.holder("email", "old@b.cd") == "hard"
     assert table.holder("device", "d") == "visitor"
+
+
+def test_each_keeps_its_own_aliases_and_conversations() -> None:
+    table = make_table(person("a", external_id="u1", aliases=("a2",)), person("b", aliases=("b2",)))
+    apply(table, make_merge("b", "a"))
+    identify(table, external_id="u1", channel_id=OTHER_CHANNEL_ID)
+    unmerge(table, "b")
+    assert contact(table, "a").aliases[0] == "a2"
+    assert len(contact(table, "a").aliases) == 2
+    assert contact(table, "b").aliases == ("b2",)
+    assert [each.id for each in contact(table, "a").conversations] == ["chat-a", NEW_ID]
 
 
 def test_an_object_that_is_left_empty_leaves_too_but_one_that_was_empty_stays() -> None:
