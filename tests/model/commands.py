@@ -5,7 +5,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from airy_identify.core.commands import Command
 from airy_identify.core.values import (
@@ -82,6 +82,23 @@ asked = st.fixed_dictionaries(
 identifiers = st.sampled_from([(kind, value) for kind, values in TEXTS.items() for value in values])
 
 
+def naming(identifiers: list[Identifier]) -> dict[str, Any]:
+    """Return the fields of a request that names these; of several of one built-in kind the last."""
+    fields: dict[str, Any] = {}
+    custom: dict[str, list[str]] = {}
+    for identifier in identifiers:
+        if identifier.kind == "external_id":
+            fields["external_id"] = identifier.value
+        elif identifier.kind == "email":
+            fields["email"] = make.make_email(identifier.value)
+        elif identifier.kind == "phone_number":
+            fields["phone_number"] = make.make_phone_number(identifier.value)
+        else:
+            custom.setdefault(identifier.kind, []).append(identifier.value)
+            fields["identifiers"] = make.make_custom(custom)
+    return fields
+
+
 def as_test(machine: type[RuleBasedStateMachine], max_examples: int = LAW_SEQUENCES, steps: int = 25) -> Any:
     """Return the test case of a machine, which tries so many sequences of so many commands."""
     test = machine.TestCase
@@ -154,6 +171,18 @@ class CommandMachine(RuleBasedStateMachine):
 
     # Commands
 
+    @initialize(
+        people=st.lists(st.sets(st.sampled_from(["external_id", "email", "phone_number", "device"])), max_size=3)
+    )
+    def begin_with_some_people(self, people: list[set[str]]) -> None:
+        """Let there be people of all levels at once: whoever has nothing of their own to begin with has it all."""
+        for number, kinds in enumerate(people):
+            named = [
+                make.make_identifier(kind, TEXTS[kind][number]) for kind in sorted(kinds or {*TEXTS} - {*KINDS[:2]})
+            ]
+            over = naming(named) | {"tenant": TENANTS[0], "metadata": {"p": number}, "explain": True}
+            self.take(self.asked_now(over, 0))
+
     @rule(over=asked, later_ms=st.integers(-2, 5))
     def identify(self, over: dict[str, Any], later_ms: int) -> None:
         self.take(self.asked_now(over, later_ms))
@@ -166,19 +195,8 @@ class CommandMachine(RuleBasedStateMachine):
         people = [identifiers for identifiers in held if identifiers]
         if not people:
             return
-        custom: dict[str, list[str]] = {}
-        for person in data.draw(st.lists(st.sampled_from(people), min_size=1, max_size=3)):
-            identifier = data.draw(st.sampled_from(person))
-            if identifier.kind == "external_id":
-                over |= {"external_id": identifier.value}
-            elif identifier.kind == "email":
-                over |= {"email": make.make_email(identifier.value)}
-            elif identifier.kind == "phone_number":
-                over |= {"phone_number": make.make_phone_number(identifier.value)}
-            else:
-                custom.setdefault(identifier.kind, []).append(identifier.value)
-        if custom:
-            over |= {"identifiers": make.make_custom(custom)}
+        drawn = data.draw(st.lists(st.sampled_from(people), min_size=1, max_size=3))
+        over |= naming([data.draw(st.sampled_from(identifiers)) for identifiers in drawn])
         if data.draw(st.booleans()):  # nothing but these
             over |= {"metadata": None, "dry_run": False}
         self.take(self.asked_now(over, later_ms))
@@ -195,6 +213,7 @@ class CommandMachine(RuleBasedStateMachine):
         source_id, destination_id = self.draw_id(data), self.draw_id(data)
         self.take(make.make_merge(source_id, destination_id, tenant=tenant, **self.stamped(later_ms)))
 
+    @precondition(lambda self: len(self.log) % 5 == 2)
     @rule(data=st.data(), tenant=tenants, later_ms=st.integers(-2, 5))
     def unmerge(self, data: st.DataObject, tenant: TenantId, later_ms: int) -> None:
         self.take(make.make_unmerge(self.draw_id(data), tenant=tenant, **self.stamped(later_ms)))
@@ -205,6 +224,7 @@ class CommandMachine(RuleBasedStateMachine):
         tenant, contact_id = data.draw(st.sampled_from(self.latest_merges()))
         self.take(make.make_unmerge(contact_id, tenant=tenant, **self.stamped(later_ms)))
 
+    @precondition(lambda self: len(self.log) % 5 == 1)
     @rule(data=st.data(), tenant=tenants, identifier=identifiers, later_ms=st.integers(-2, 5))
     def release(self, data: st.DataObject, tenant: TenantId, identifier: tuple[str, str], later_ms: int) -> None:
         self.take(make.make_release(self.draw_id(data), *identifier, tenant=tenant, **self.stamped(later_ms)))
@@ -225,11 +245,13 @@ class CommandMachine(RuleBasedStateMachine):
     def forget(self, data: st.DataObject, tenant: TenantId) -> None:
         self.take(make.make_forget(self.draw_id(data), tenant=tenant, **self.stamped(0)))
 
+    @precondition(lambda self: len(self.log) % 5 == 4)
     @rule(data=st.data(), tenant=tenants, identifier=sometimes(identifiers))
     def info(self, data: st.DataObject, tenant: TenantId, identifier: tuple[str, str] | None) -> None:
         contact_id = self.draw_id(data) if identifier is None else None
         self.take(make.make_info(contact_id, identifier, tenant=tenant, **self.stamped(0)))
 
+    @precondition(lambda self: len(self.log) % 5 == 3)
     @rule(data=st.data(), tenant=tenants, channel_id=st.sampled_from(CHANNELS))
     def give_token(self, data: st.DataObject, tenant: TenantId, channel_id: str) -> None:
         chat = data.draw(st.sampled_from(self.chats))

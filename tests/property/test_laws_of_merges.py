@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+import hypothesis.strategies as st
+from hypothesis.stateful import precondition, rule
+
 from airy_identify.core.answers import ContactRestored, Decision
 from airy_identify.core.commands import Command, Forget, Identify, Unmerge
 from airy_identify.core.values import Contact, ContactKey, JournalKey, Merged, TenantId
-from tests.model.commands import CommandMachine, as_test
+from tests import builders as make
+from tests.model.commands import TENANTS, CommandMachine, as_test, naming
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,30 @@ class SeparatedContactsAreMergedByCommandOnly(MergesOfRequests):
     def __init__(self) -> None:
         super().__init__()
         self.parted: set[tuple[TenantId, str, str]] = set()
+
+    @precondition(lambda self: any(len(self.contacts_of(tenant)) > 1 for tenant in TENANTS))
+    @rule(data=st.data())
+    def part_two_people(self, data: st.DataObject) -> None:
+        tenant = data.draw(st.sampled_from([tenant for tenant in TENANTS if len(self.contacts_of(tenant)) > 1]))
+        one, other = data.draw(st.permutations(self.contacts_of(tenant)))[:2]
+        self.take(make.make_merge(one.id, other.id, tenant=tenant, **self.stamped(0)))
+        self.take(make.make_unmerge(one.id, tenant=tenant, **self.stamped(0)))
+
+    @precondition(lambda self: self.parted)
+    @rule(data=st.data())
+    def identify_with_values_of_two_who_were_parted(self, data: st.DataObject) -> None:
+        """Chance alone seldom does."""
+        tenant, *parted = data.draw(st.sampled_from(sorted(self.parted)))
+        found = [
+            contact
+            for contact in self.contacts_of(tenant)
+            if {contact.id, *contact.aliases} & set(parted) and self.held_by(contact, tenant)
+        ]
+        named = [data.draw(st.sampled_from(self.held_by(contact, tenant))) for contact in found]
+        if named:
+            number = len(self.log)
+            fields = naming(named) | self.stamped(0) | {"tenant": tenant, "new_id": f"mark-chat-{number}~"}
+            self.take(make.make_identify_command(**fields))
 
     def note(self, command: Command, decision: Decision) -> None:
         if isinstance(command, Unmerge) and isinstance(decision.answer, ContactRestored):
