@@ -218,6 +218,13 @@ BUGS = (
         CORE + "target.py",
         "        if level_of(match.contact) is not Level.HARD and not contradicts(match.contact, command):",
         "        if level_of(match.contact) is Level.HARD and not contradicts(match.contact, command):",
+        MODEL,
+    ),
+    Bug(
+        "whoever is matched by phone number never ends in others",
+        CORE + "claims.py",
+        "    return match.by_email or email is None or verified_email(target) in {None, email}",
+        "    return match.by_email",
         ORDER,
     ),
     Bug(

@@ -176,6 +176,13 @@ def test_the_best_come_first() -> None:
         assert [summary.conversation.id for summary in slip.summaries] == expected
 
 
+def test_something_said_at_the_epoch_comes_before_nothing_said() -> None:
+    silent, said = conversations(2)
+    rows = {said.id: make_conversation(id=said.id, last_message=make_message(sent_at_ms=0))}
+    slip = look_up_all(make_resume_slip(pending=(silent, said)), rows)
+    assert [summary.conversation.id for summary in slip.summaries] == [said.id, silent.id]
+
+
 def test_50_are_kept_and_the_51st_truncates() -> None:
     full = look_up_all(make_resume_slip(pending=conversations(50)), {})
     assert (len(full.summaries), full.truncated) == (50, False)
