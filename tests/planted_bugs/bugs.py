@@ -126,14 +126,14 @@ BUGS = (
         CORE + "merging.py",
         "    ids = set(all_ids(other))",
         "    ids = {other.id}",
-        MERGES + "SeparatedContactsAreMergedByCommandOnly",
+        "tests/unit/core/test_unmerge.py",
     ),
     Bug(
         "the soft target ends in the hard match although they were separated",
         CORE + "target.py",
         "        and not is_separated(soft, hard)\n",
         "",
-        MERGES + "SeparatedContactsAreMergedByCommandOnly",
+        "tests/unit/core/test_target.py",
     ),
     Bug(
         "a device finds a known contact",

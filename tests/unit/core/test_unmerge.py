@@ -340,6 +340,17 @@ def test_nor_do_those_that_take_them_in() -> None:
     assert (slip.merged, [warning.field for warning in slip.warnings]) == ((), ["email"])
 
 
+def test_nor_do_they_end_in_those_that_took_the_other_in() -> None:
+    table = make_table(
+        person("hard", external_id="u1"), person("mail", email="a@b.cd"), person("third", external_id="u3")
+    )
+    apply(table, make_merge("mail", "hard"))
+    unmerge(table, "mail")
+    apply(table, make_merge("hard", "third"))
+    slip = identify(table, external_id="u3", email="a@b.cd")
+    assert (slip.merged, [warning.field for warning in slip.warnings]) == ((), ["email"])
+
+
 def test_each_takes_along_the_separations_of_its_own_ids() -> None:
     table = make_table(*(make_contact(id=name) for name in ("a", "b", "c", "d")))
     for other, survivor in (("b", "a"), ("d", "c")):
