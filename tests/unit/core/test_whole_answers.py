@@ -49,6 +49,7 @@ from tests.builders import (
     make_release,
     make_reply_to,
     make_resume_slip,
+    make_separation,
     make_token_slip,
     make_unmerge,
     make_warned,
@@ -226,6 +227,16 @@ def test_a_journal_row_of_a_command_that_replaced_nothing() -> None:
         replaced_email=None,
         replaced_phone_number=None,
     )
+
+
+def test_a_journal_row_names_nobody_whom_the_two_were_separated_from() -> None:
+    table = make_table(
+        make_contact(id="a", separations=(make_separation("a", "x"),)),
+        make_contact(id="b", separations=(make_separation("b", "y"),)),
+    )
+    applied(table, make_merge("b", "a", **ASKED))
+    row = merge_row(table, "a")
+    assert (row.survivor.separations, row.merged.separations) == ((), ())
 
 
 def test_a_journal_row_says_what_the_survivor_lost() -> None:
