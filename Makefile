@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format chaos callers simulate fuzz-http bench scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,8 @@ REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
 PROCESSES ?= 2
 SECONDS ?= 60
+SEQUENCES ?= 10000
+MUTMUT_VERSION := 3.8.1
 UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml
 
@@ -45,6 +47,16 @@ lint: $(READY) ## Style, format, types, import layers
 format: $(READY) ## Put every file into format, and mend what can be mended
 	@$(BIN)/ruff format
 	@$(BIN)/ruff check --fix
+
+state-machine: $(READY) ## Random commands against a naive model of the identity rules, SEQUENCES=10000 of them
+	@SEQUENCES=$(SEQUENCES) $(BIN)/python -m pytest -q tests/model
+
+planted-bugs: $(READY) ## Plant one bug at a time in a copy of the tree, and see which test catches it
+	@$(BIN)/python -m tests.planted_bugs
+
+# mutmut wants a newer click than the service has, so it gets a virtual environment on top of the usual one.
+mutation: $(READY) ## Mutate the core, and count what its tests kill (docs/mutation.md)
+	@$(BIN)/python -m tests.mutation $(MUTMUT_VERSION) $(ARGS)
 
 chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10
 	@CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q -s tests/kafka/test_chaos.py

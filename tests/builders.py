@@ -1,7 +1,8 @@
 """Makers of values: the only constructors in tests. Every maker takes overrides by name and fills in the rest."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from airy_identify.core.answers import (
     ContactChanged,
@@ -55,11 +56,18 @@ from airy_identify.core.values import (
 from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.wire.airy import Channel, encode_channel
 
+Made = TypeVar("Made", bound=Any)
+
 TENANT = TenantId("default")
 CHANNEL_ID = ChannelId("7f1ad1c5-0f0c-4d1f-8f3c-1d5f8a8a6f10")
 OTHER_CHANNEL_ID = ChannelId("2b0f6f0e-52c5-4f43-9f0d-6f1c2d7ad111")
 NEW_ID = ConversationId("98ce13ef-5469-4db3-af62-579be61cfaa4")
 ACCEPTED_AT_MS = 1_700_000_000_000
+
+
+def make_again(value: Made, **over: Any) -> Made:
+    """Return the same value but for what is given."""
+    return dataclasses.replace(value, **over)
 
 
 def make_reply_to(**over: Any) -> ReplyTo:

@@ -5,8 +5,10 @@
 - Content over 16 KiB is not kept, and so not answered: it is null.
 - A slip looks up all conversations of its contact on the channel, at most 8 partitions of them, newest first.
 - It keeps the best 50: newest last message first, those without last, then newest created, then id ascending.
+  Messages sent at the same time are equally new here.
 - What is left out, cut or not looked up makes the answer `truncated`.
-- A forgotten conversation is a bare marker. Late messages do not revive it, and it gets no token.
+- A forgotten conversation is a bare marker. Late messages do not revive it, and it gets no token: a slip that was on
+  its way when it was forgotten leaves it out.
 """
 
 from collections.abc import Callable
@@ -104,12 +106,13 @@ def visit(
     summaries = list(slip.summaries)
     pending = []
     for conversation in slip.pending:
-        if held(conversation.id):
-            found = row(conversation.id)
-            last_message = found.last_message if isinstance(found, Conversation) else None
-            summaries.append(ConversationSummary(conversation=conversation, last_message=last_message))
-        else:
+        if not held(conversation.id):
             pending.append(conversation)
+            continue
+        found = row(conversation.id)
+        if not isinstance(found, Forgotten):
+            last_message = None if found is None else found.last_message
+            summaries.append(ConversationSummary(conversation=conversation, last_message=last_message))
     if len(summaries) > 1:
         _sort(summaries)
     return replace(
@@ -192,6 +195,6 @@ def _sort(summaries: list[ConversationSummary]) -> None:
     summaries.sort(key=_last_said, reverse=True)
 
 
-def _last_said(summary: ConversationSummary) -> tuple[bool, int, str]:
+def _last_said(summary: ConversationSummary) -> tuple[bool, int]:
     message = summary.last_message
-    return (False, 0, "") if message is None else (True, message.sent_at_ms, message.id)
+    return (False, 0) if message is None else (True, message.sent_at_ms)

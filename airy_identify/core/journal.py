@@ -1,7 +1,8 @@
 """The journal of merges: one row for each, kept under the survivor, numbered from 0.
 
-A row holds who, into whom, why, the place in the log, and both contacts as they were. An answer shows the newest
-first, as many as it may hold.
+- A row holds who, into whom, why, the place in the log, and both contacts as they were, separations aside: an unmerge
+  leaves those that there are by then, and somebody who is forgotten must not live on in the journals of others.
+- An answer shows the newest first, as many as it may hold.
 """
 
 from dataclasses import replace
@@ -30,8 +31,8 @@ def write_journal(
     writes: list[IdentityWrite] = []
     for merger in mergers:
         row = Merged(
-            survivor=merger.survivor,
-            merged=merger.merged,
+            survivor=replace(merger.survivor, separations=()),
+            merged=replace(merger.merged, separations=()),
             merged_at_ms=command.accepted_at_ms,
             why=merger.why,
             request_id=command.request_id,
@@ -48,10 +49,16 @@ def write_journal(
 
 
 def is_as_left(contact: Contact, row: Merged) -> bool:
-    """Tell whether a survivor is just what this merge made of it."""
+    """Tell whether a survivor is just what this merge made of it, separations and level mark aside.
+
+    These two change without anybody touching the survivor: when a later merge is undone, when somebody is forgotten.
+    """
     left = merge_contacts(row.survivor, row.merged, at_ms=row.merged_at_ms)
+    if left is None:
+        return False
+    touched = replace(contact, known=left.known, separations=left.separations)
     # Values of metadata are equal as JSON; to Python 1 and true are the same.
-    return contact == left and canonical_json(contact.metadata) == canonical_json(left.metadata)
+    return touched == left and canonical_json(contact.metadata) == canonical_json(left.metadata)
 
 
 def details_of(table: IdentityReader, tenant: TenantId, contact: Contact) -> ContactDetails:

@@ -1,7 +1,8 @@
 """How much is known of a contact, and what follows from it.
 
 - An external id makes a contact hard.
-- Without one it is known if it has or ever had a verified e-mail, a verified phone or an external id.
+- Without one it is known if it has or ever had a verified e-mail, a verified phone or an external id, or came back by
+  an unmerge.
 - Everybody else is anonymous. Known and anonymous contacts are soft.
 """
 

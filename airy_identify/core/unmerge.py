@@ -2,8 +2,8 @@
 
 - The id must be that of the contact that ended in the latest merge of the contact it leads to, else `not_latest_merge`;
   it must lead to a contact, else `unknown_contact`.
-- If the merging command wrote nothing but this merge, the survivor is still as it left it, and the values of both are
-  free or the survivor's, both come back exactly as they were.
+- If the merging command wrote nothing but this merge, the survivor is still as it left it, separations and level mark
+  aside, and the values of both are free or the survivor's, both come back exactly as they were.
 - Otherwise by value, not by history (`parting`).
 - Either way: whoever came back is known, the survivor keeps its level mark, and the two are separated. They never merge
   automatically again, only by command, nor do those that take them in.

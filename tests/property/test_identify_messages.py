@@ -71,8 +71,8 @@ def test_the_route_of_a_slip_does_not_change_its_answer(
         assert answer.truncated == (len(pending) > 50)
         return [summary.conversation.id for summary in answer.conversations]
 
-    def best(chat_id: str) -> tuple[int, str, int, int]:
+    def best(chat_id: str) -> tuple[int, int, int]:
         created, sent = chats[int(chat_id)]
-        return (sent or 0, f"m{chat_id}" if sent else "", created, -int(chat_id))
+        return (sent or 0, created, -int(chat_id))
 
     assert ask(route) == ask(list(range(8))) == sorted((chat.id for chat in pending), key=best, reverse=True)[:50]

@@ -142,3 +142,9 @@ def test_too_many_kinds_are_refused() -> None:
     contact = make_contact(identifiers={f"k{number:02}": f"v{number}" for number in range(64)})
     command = make_identify_command(identifiers={"z": "v"})
     assert isinstance(take(contact, command, claims_of(contact, command)), Rejected)
+
+
+def test_whoever_is_found_otherwise_keeps_their_external_id() -> None:
+    contact = make_contact(external_id="u1", email="a@b.cd", known=True)
+    command = make_identify_command(email="a@b.cd", phone_number="+491")
+    assert take_all(contact, command) == make_contact(external_id="u1", email="a@b.cd", phone_number="+491", known=True)

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airy_identify.core.conversation import (
     visit,
 )
 from airy_identify.core.reasons import Reason, Rejected
-from airy_identify.core.values import ContactConversation, Conversation, Forgotten, Message
+from airy_identify.core.values import ContactConversation, Conversation, ConversationRow, Forgotten, Message
 from tests.builders import (
     CHANNEL_ID,
     NEW_ID,
@@ -126,7 +127,7 @@ def conversations(count: int) -> tuple[ContactConversation, ...]:
     return tuple(make_contact_conversation(id=f"c{number:03}", created_at_ms=1000 - number) for number in range(count))
 
 
-def look_up_all(slip: ResumeSlip, rows: dict[Any, Conversation]) -> ResumeSlip:
+def look_up_all(slip: ResumeSlip, rows: Mapping[Any, ConversationRow]) -> ResumeSlip:
     return visit(slip, lambda _: True, rows.get)
 
 
@@ -148,23 +149,38 @@ def test_a_conversation_without_a_row_has_no_last_message() -> None:
     assert slip.summaries == (ConversationSummary(conversation=one, last_message=None),)
 
 
+def test_a_conversation_that_was_forgotten_since_is_left_out() -> None:
+    one, gone = conversations(2)
+    slip = look_up_all(make_resume_slip(pending=(one, gone)), {gone.id: Forgotten()})
+    assert slip.summaries == (ConversationSummary(conversation=one, last_message=None),)
+    assert not slip.truncated
+
+
 def test_the_best_come_first() -> None:
     said = {
         "old": make_message(id="m1", sent_at_ms=10),
-        "tie-less": make_message(id="m2", sent_at_ms=20),
-        "tie-more": make_message(id="m3", sent_at_ms=20),
+        "tie-late": make_message(id="m2", sent_at_ms=20),
+        "tie-early-a": make_message(id="m3", sent_at_ms=20),
+        "tie-early-b": make_message(id="m4", sent_at_ms=20),
     }
-    pending = [make_contact_conversation(id=name, created_at_ms=1) for name in said]
+    pending = [make_contact_conversation(id=name, created_at_ms=2 if name == "tie-late" else 1) for name in said]
     pending += [
         make_contact_conversation(id="silent-b", created_at_ms=5),
         make_contact_conversation(id="silent-a", created_at_ms=5),
         make_contact_conversation(id="silent-new", created_at_ms=9),
     ]
     rows = {name: make_conversation(id=name, last_message=message) for name, message in said.items()}
-    expected = ["tie-more", "tie-less", "old", "silent-new", "silent-a", "silent-b"]
+    expected = ["tie-late", "tie-early-a", "tie-early-b", "old", "silent-new", "silent-a", "silent-b"]
     for order in (pending, pending[::-1]):
         slip = look_up_all(make_resume_slip(pending=tuple(order)), rows)
         assert [summary.conversation.id for summary in slip.summaries] == expected
+
+
+def test_something_said_at_the_epoch_comes_before_nothing_said() -> None:
+    silent, said = conversations(2)
+    rows = {said.id: make_conversation(id=said.id, last_message=make_message(sent_at_ms=0))}
+    slip = look_up_all(make_resume_slip(pending=(silent, said)), rows)
+    assert [summary.conversation.id for summary in slip.summaries] == [said.id, silent.id]
 
 
 def test_50_are_kept_and_the_51st_truncates() -> None:

@@ -1,3 +1,6 @@
+import pytest
+
+from airy_identify.core import custom_kinds
 from airy_identify.core.custom_kinds import KINDS_MAX, add_values, remove_values
 from airy_identify.core.reasons import Reason, Rejected
 from tests.builders import make_custom
@@ -66,3 +69,10 @@ def test_lost_values_leave_and_no_kind_stays_empty() -> None:
     held = make_custom({"cookie": ["a"], "device": ["a", "b"]})
     left = remove_values(held, lost={("cookie", "a"), ("device", "b")})
     assert left == make_custom({"device": ["a"]})
+
+
+def test_whoever_has_more_kinds_than_newer_limits_allow_may_use_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custom_kinds, "KINDS_MAX", 1)
+    held = make_custom({"cookie": "c", "device": "d"})
+    added = add_values(held, added={"device": ["e"]}, named=make_custom({"device": "e"}))
+    assert added == make_custom({"cookie": "c", "device": ["d", "e"]})

@@ -66,3 +66,19 @@ def test_what_a_contact_that_ended_had_leads_to_the_survivor() -> None:
         (ConversationOwnerKey(tenant=TENANT, conversation_id=NEW_ID), OWNER),
         (identifier_key("email", "a@b.cd"), None),
     ]
+
+
+def test_aliases_and_conversations_that_stay_are_not_written_again() -> None:
+    before = make_contact(id="target", conversations=(make_contact_conversation(),), aliases=(ALIAS,))
+    after = dataclasses.replace(before, metadata={"plan": "pro"})
+    assert write_contacts(TENANT, ((before, after),)) == [(ContactKey(tenant=TENANT, contact_id=TARGET_ID), after)]
+
+
+def test_what_several_that_ended_had_and_the_survivor_has_not_is_released() -> None:
+    target = make_contact(id="target")
+    ended = [make_contact(id=name, identifiers={"device": f"d-{name}"}) for name in ("one", "two")]
+    changes = ((target, make_contact(id="target", aliases=("one", "two"))), *((each, None) for each in ended))
+    assert write_contacts(TENANT, changes)[-2:] == [
+        (identifier_key("device", "d-one"), None),
+        (identifier_key("device", "d-two"), None),
+    ]

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from airy_identify.core import merging
 from airy_identify.core.answers import ContactRestored, Decision, ResumeSlip
 from airy_identify.core.commands import Command
 from airy_identify.core.reasons import Reason, Rejected
@@ -18,12 +19,14 @@ from airy_identify.core.values import (
 from tests.builders import (
     ACCEPTED_AT_MS,
     CHANNEL_ID,
+    NEW_ID,
     OTHER_CHANNEL_ID,
     TENANT,
     make_contact,
     make_contact_conversation,
     make_custom,
     make_email,
+    make_forget,
     make_identify_command,
     make_merge,
     make_phone_number,
@@ -168,6 +171,42 @@ def test_unmerging_whom_nobody_knows_is_refused() -> None:
         assert refused(table, name) == (Reason.UNKNOWN_CONTACT, "contact_id")
 
 
+def test_a_third_contact_that_came_and_went_does_not_touch_the_two() -> None:
+    """It leaves the survivor known and with a separation, which is no change of what was merged."""
+    table = make_table(
+        make_contact(id="a", email=make_email("a@b.cd", verified=False)),
+        make_contact(id="b", email=make_email("b@b.cd", verified=False), metadata={"plan": "pro"}),
+        person("c", external_id="u1"),
+    )
+    before = apart_from_marks(table)
+    apply(table, make_merge("b", "a", accepted_at_ms=LATER_MS))
+    apply(table, make_merge("c", "a", accepted_at_ms=LATER_MS))
+    unmerge(table, "c")
+    unmerge(table, "b")
+    assert apart_from_marks(table) == before
+    assert separations(table, "a") == {make_separation("a", "b"), make_separation("a", "c")}
+
+
+def test_a_separation_that_was_forgotten_does_not_touch_the_two() -> None:
+    table = make_table(person("a", email="a@b.cd"), person("b", email="b@b.cd"), person("c"))
+    apply(table, make_merge("c", "a"))
+    unmerge(table, "c")
+    apply(table, make_merge("b", "a", accepted_at_ms=LATER_MS))
+    apply(table, make_forget("c"))
+    unmerge(table, "b")
+    assert contact(table, "b").email == make_email("b@b.cd")
+    assert contact(table, "a").updated_at_ms == ACCEPTED_AT_MS
+
+
+def test_a_merge_that_newer_limits_would_not_allow_is_undone_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = make_table(person("a", email="a@b.cd"), person("b", email="b@b.cd"))
+    apply(table, make_merge("b", "a", accepted_at_ms=LATER_MS))
+    monkeypatch.setattr(merging, "CONVERSATIONS_MAX", 1)
+    unmerge(table, "b")
+    assert (contact(table, "b").email, contact(table, "a").updated_at_ms) == (None, AFTER_MS)
+    assert [each.id for each in contact(table, "b").conversations] == ["chat-b"]
+
+
 # By value
 
 
@@ -211,6 +250,17 @@ def test_what_went_on_since_is_undone_by_value() -> None:
     assert (visitor.created_at_ms, visitor.updated_at_ms, visitor.known) == (5, ACCEPTED_AT_MS, True)
     assert table.holder("email", "old@b.cd") == "hard"
     assert table.holder("device", "d") == "visitor"
+
+
+def test_each_keeps_its_own_aliases_and_conversations() -> None:
+    table = make_table(person("a", external_id="u1", aliases=("a2",)), person("b", aliases=("b2",)))
+    apply(table, make_merge("b", "a"))
+    identify(table, external_id="u1", channel_id=OTHER_CHANNEL_ID)
+    unmerge(table, "b")
+    assert contact(table, "a").aliases[0] == "a2"
+    assert len(contact(table, "a").aliases) == 2
+    assert contact(table, "b").aliases == ("b2",)
+    assert [each.id for each in contact(table, "a").conversations] == ["chat-a", NEW_ID]
 
 
 def test_an_object_that_is_left_empty_leaves_too_but_one_that_was_empty_stays() -> None:
@@ -287,6 +337,17 @@ def test_nor_do_those_that_take_them_in() -> None:
     unmerge(table, "mail")
     apply(table, make_merge("mail", "third"))
     slip = identify(table, external_id="u1", email="a@b.cd")
+    assert (slip.merged, [warning.field for warning in slip.warnings]) == ((), ["email"])
+
+
+def test_nor_do_they_end_in_those_that_took_the_other_in() -> None:
+    table = make_table(
+        person("hard", external_id="u1"), person("mail", email="a@b.cd"), person("third", external_id="u3")
+    )
+    apply(table, make_merge("mail", "hard"))
+    unmerge(table, "mail")
+    apply(table, make_merge("hard", "third"))
+    slip = identify(table, external_id="u3", email="a@b.cd")
     assert (slip.merged, [warning.field for warning in slip.warnings]) == ((), ["email"])
 
 
