@@ -23,20 +23,27 @@ class BrokerProbe:
         self._timeout_s = timeout_s
 
     async def run(self) -> None:
-        """Ask until cancelled."""
-        while True:
+        """Ask until cancelled. aiokafka may swallow the cancellation, so it is looked for after each question."""
+        while not _is_cancelled():
             admin = self._clients.admin()
             try:
-                await asyncio.wait_for(admin.start(), self._timeout_s)
-                while True:
-                    await asyncio.wait_for(admin.describe_cluster(), self._timeout_s)
+                async with asyncio.timeout(self._timeout_s):
+                    await admin.start()
+                while not _is_cancelled():
+                    async with asyncio.timeout(self._timeout_s):
+                        await admin.describe_cluster()
                     self.problem = None
                     await asyncio.sleep(self._every_s)
             except (KafkaError, OSError, TimeoutError, asyncio.CancelledError) as error:
                 # aiokafka raises `CancelledError` into its callers when a connection ends under them.
-                if (task := asyncio.current_task()) is not None and task.cancelling():
+                if _is_cancelled():
                     raise
                 self.problem = f"Kafka does not answer at {self._clients.bootstrap_servers} ({type(error).__name__})"
             finally:
                 await close_client(admin)
             await asyncio.sleep(self._every_s)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

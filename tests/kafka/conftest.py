@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from airy_identify.intake.policy import DEFAULT_TENANT
 from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.ops.topics import create_topics
 from airy_identify.settings import Settings
@@ -85,9 +86,10 @@ def service(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """
     directory = tmp_path_factory.mktemp("service")
     tenants = make_tenants(TENANTS)
+    allowed = frozenset({DEFAULT_TENANT, *(tenant.name for tenant in tenants)})
     patient = 30_000  # a busy machine is no reason for a 504
     settings = settings_of(
-        broker, directory, channel_tenants=channels_of(tenants), requests_tenants=None, request_timeout_ms=patient
+        broker, directory, channel_tenants=channels_of(tenants), requests_tenants=allowed, request_timeout_ms=patient
     )
     worker, bridge = (ServiceProcess(command, settings, directory) for command in ("worker", "web"))
     asking = Service(settings, str(uuid.uuid4()), worker, bridge, list(tenants))
