@@ -55,11 +55,10 @@ class InMemoryService:
                 rows.pop(key, None)
             else:
                 rows[key] = row
+        self._answers += [answer.value for answers in batch.answers.values() for answer in answers]
         for partition, outputs in batch.outputs.items():
+            assert partition.topic == NAMES.conversation_commands
             for sent_key, value, _ in outputs:
                 assert sent_key is not None
                 assert value is not None
-                if partition.topic == NAMES.conversation_commands:
-                    self._deliver(sent_key, value)
-                else:
-                    self._answers.append(value)
+                self._deliver(sent_key, value)
