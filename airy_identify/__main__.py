@@ -1,15 +1,24 @@
 """The command line: assembles the commands; what they do is in `ops` and `bootstrap`."""
 
+from collections.abc import AsyncIterator
+
 import click
 
-from airy_identify.ops.commands.base import Commands, example, print_json, settings_of_environment
+from airy_identify.ops.commands.base import (
+    Commands,
+    PhaseProgress,
+    example,
+    print_json,
+    settings_of_environment,
+)
 from airy_identify.ops.commands.dead_letters import dead_letters
 from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
 from airy_identify.ops.commands.identify import identify
 from airy_identify.ops.commands.state import state
 from airy_identify.ops.commands.topics import topics
-from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES
+from airy_identify.ops.commands.verify import Verdict, VerifyOptions, make_verify_command
+from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES, Settings
 
 
 @click.group(
@@ -51,7 +60,13 @@ def openapi() -> None:
     print_json(document())
 
 
-for command in (dev, demo, topics, identify, state, dead_letters):
+def _verify(settings: Settings, options: VerifyOptions, on_progress: PhaseProgress) -> AsyncIterator[Verdict]:
+    from airy_identify.bootstrap import verify as verdicts  # noqa: PLC0415 - as above
+
+    return verdicts(settings, options, on_progress)
+
+
+for command in (dev, demo, topics, identify, state, dead_letters, make_verify_command(_verify)):
     main.add_command(command)
 
 

@@ -54,6 +54,7 @@ from airy_identify.core.values import (
 )
 from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.wire.airy import Channel, encode_channel
+from airy_identify.wire.skips import Skip
 
 TENANT = TenantId("default")
 CHANNEL_ID = ChannelId("7f1ad1c5-0f0c-4d1f-8f3c-1d5f8a8a6f10")
@@ -365,3 +366,15 @@ def make_channels(*channels: Channel) -> ChannelDirectory:
     for channel in channels or (make_channel(),):
         directory.apply(channel.id.encode(), encode_channel(channel))
     return directory
+
+
+def make_skip(**over: Any) -> Skip:
+    defaults: dict[str, Any] = {
+        "topic": "identity-commands",
+        "partition": 3,
+        "offset": 17,
+        "reason": "a defect of the rules",
+        "by": "ada@ops-1",
+        "asked_at_ms": ACCEPTED_AT_MS,
+    }
+    return Skip(**defaults | over)

@@ -2,6 +2,7 @@
 
 StreamError
 ├── ShardClosedError       state and log do not fit: stays closed until an operator acts
+│   └── StoreFailedError   RocksDB cannot read or write: the disk is full, or broken
 ├── AgentFailedError       an agent raised on a record: this partition is paused
 ├── ReaderError            the reader is not where it has to be: opening again mends it (retriable)
 ├── StoreInUseError        another process has the data directory: ends this one
@@ -23,11 +24,23 @@ class ShardClosedError(StreamError):
     """
 
 
+class StoreFailedError(ShardClosedError):
+    """RocksDB could not read or write. Whatever was committed is in the changelog, so nothing is lost.
+
+    Operator action: make room on the disk that the message names, or replace it, and restart the worker.
+    """
+
+
 class AgentFailedError(StreamError):
     """An agent raised on a record. The whole batch was rolled back, and nothing passes this record.
 
-    Operator action: read the record at the topic, partition and offset in the message, and mend the cause.
+    Operator action: read the record at the topic, partition and offset in the message, and mend the cause; or pass
+    it over with `airy-identify skip`.
     """
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
 
 
 class ReaderError(StreamError):

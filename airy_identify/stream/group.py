@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import for_code
+from aiokafka.structs import TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client
 
@@ -32,3 +33,27 @@ async def unassigned_partitions(clients: KafkaClients, group_id: str, topics: It
             assigned.update((topic, partition) for partition in partitions)
     existing = {(topic["topic"], part["partition"]) for topic in described for part in topic["partitions"]}
     return sorted(existing - assigned)
+
+
+async def committed_offset(clients: KafkaClients, group_id: str, partition: TopicPartition) -> int:
+    """Return the offset that the group has for a partition; 0 when it has none. Raises `KafkaError`."""
+    admin = clients.admin()
+    try:
+        await admin.start()
+        offsets = await admin.list_consumer_group_offsets(group_id, partitions=[partition])
+    finally:
+        await close_client(admin)
+    found = offsets.get(partition)
+    return 0 if found is None else max(0, int(found.offset))
+
+
+async def cluster_id(clients: KafkaClients) -> str | None:
+    """Return the id of the cluster; null when its brokers do not tell. Raises `KafkaError`."""
+    admin = clients.admin()
+    try:
+        await admin.start()
+        described = await admin.describe_cluster()
+    finally:
+        await close_client(admin)
+    found = described.get("cluster_id")
+    return None if found is None else str(found)

@@ -1,18 +1,28 @@
-"""Opening a shard: what is restored from the changelog, and whether table and log belong together."""
+"""Opening a shard: what is restored from the changelog, and whether store, changelog and log belong together.
 
-import time
-from collections.abc import Callable
+Whatever does not fit closes the shard, and nothing is written: a store, a changelog or a log that was lost in part is
+evidence, and may be the only copy. Every message names the place, the offsets and the command to run.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from airy_identify.kafka import partitions_of
 from airy_identify.stream.errors import ShardClosedError
+from airy_identify.stream.progress import fingerprint
 from airy_identify.stream.store import Store, StoreState
 from airy_identify.wire.rows import Progress
 
 RESTORE_RECORDS_MAX = 5_000
 RESTORE_POLL_MS = 10
+_POLL_MS = 500
+
+REBUILD = "run `airy-identify verify` to see what differs and `airy-identify rebuild` to make the table anew"
 
 
 class LogRange(NamedTuple):
@@ -22,78 +32,159 @@ class LogRange(NamedTuple):
     begin: int
     end: int
 
+    @property
+    def place(self) -> str:
+        """The partition as topic:partition."""
+        return f"{self.partition.topic}:{self.partition.partition}"
 
-def check_progress(progress: Progress | None, log: LogRange, *, needs_whole_log: bool) -> int:
-    """Return the offset to go on at. Raises `ShardClosedError` when the log does not reach from the progress on."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreRules:
+    """What a store has to be to be gone on with.
+
+    Args:
+        max_age_ms: An older store has not seen tombstones that may be gone, and is restored from the start.
+        now_ms: The clock.
+        cluster_id: Which cluster this is; null when unknown.
+        whole: The changelog has to reach back to its beginning, for it describes a whole table.
+    """
+
+    max_age_ms: int
+    now_ms: Callable[[], int]
+    cluster_id: str | None = None
+    whole: bool = True
+
+
+async def check_partition_count(consumer: AIOKafkaConsumer, topic: str, expected: int | None) -> None:
+    """Raise `ShardClosedError` when a topic has other partitions than it had when this installation began.
+
+    Keys would go to other partitions than before: two writers for one tenant.
+    """
+    found = len(await partitions_of(consumer, topic))
+    if expected is not None and found not in (0, expected):
+        raise ShardClosedError(
+            f"{topic} has {found} partitions, not {expected}: keys have moved between partitions, so all of its shards "
+            f"stay closed; run `airy-identify topics check`, and make the topic anew with {expected} partitions"
+        )
+
+
+def check_progress(progress: Progress | None, log: LogRange, *, needs_whole_log: bool, committed: int = 0) -> int:
+    """Return the offset to go on at. Raises `ShardClosedError` when the log does not reach from the progress on.
+
+    `committed` is the group's offset of the log, which tells a table whose changelog is lost from one not yet begun.
+    """
     if progress is None:
+        if committed > 0:
+            raise ShardClosedError(
+                f"{log.place}: offsets up to {committed - 1} have been applied, but the table's changelog holds nothing: "
+                f"it was lost or made anew; {REBUILD}"
+            )
         if needs_whole_log and log.begin > 0:
             raise ShardClosedError(
-                f"{log.partition.topic}:{log.partition.partition}: nothing was applied yet, but the log begins at offset {log.begin}: "
-                f"its start is gone, or the table's changelog is; rebuild the table"
+                f"{log.place}: nothing was applied yet, but the log begins at offset {log.begin}: "
+                f"its start is gone, or the table's changelog is; {REBUILD}"
             )
         return log.begin
     after = progress.offset + 1
     if not log.begin <= after <= log.end:
         raise ShardClosedError(
-            f"{log.partition.topic}:{log.partition.partition}: offset {progress.offset} was applied last, but the log holds "
-            f"{log.begin} to {log.end - 1}: it was truncated or made anew; rebuild the table"
+            f"{log.place}: offset {progress.offset} was applied last, but the log holds "
+            f"{log.begin} to {log.end - 1}: it was truncated or made anew; {REBUILD}"
         )
     return after
 
 
+async def check_fingerprint(
+    consumer: AIOKafkaConsumer, source: TopicPartition, progress: Progress, *, compacted: bool
+) -> None:
+    """Raise `ShardClosedError` when the record that was applied last is not in the log any more, but another is.
+
+    The consumer is assigned to the log, and left somewhere in it. `compacted`: the record may have vanished.
+    """
+    consumer.seek(source, progress.offset)
+    records: list[ConsumerRecord] = []
+    while not records and await consumer.position(source) <= progress.offset:
+        records = (await consumer.getmany(timeout_ms=_POLL_MS, max_records=1)).get(source, [])
+    found = records[0] if records and records[0].offset == progress.offset else None
+    if found is None and compacted:
+        return
+    if found is None or fingerprint(found) != progress.fingerprint:
+        raise ShardClosedError(
+            f"{source.topic}:{source.partition}: the record at offset {progress.offset} is not the one "
+            f"that the table applied last; the topic was made anew, or the table belongs to another cluster; {REBUILD}"
+        )
+
+
 async def restore(
-    consumer: AIOKafkaConsumer,
-    store: Store,
-    log: LogRange,
-    *,
-    max_age_ms: int,
-    on_rows: Callable[[int], None],
+    consumer: AIOKafkaConsumer, store: Store, log: LogRange, rules: RestoreRules, *, on_rows: Callable[[int], None]
 ) -> tuple[int, int]:
     """Bring the store up to the end of its changelog; return how many rows were read, and the store's position.
 
-    The store is wiped first when it is older than `max_age_ms` (tombstones it has not seen may be gone), when its
-    position lies outside the changelog, or when the row before that position is not what the changelog has there.
-    The end is reached by the consumer's position, which passes control records and aborted batches.
+    A store that is too old is restored from the start. One that does not belong to this changelog is left alone:
+    raises `ShardClosedError`.
     """
-    changelog = log.partition
     state = store.open()
-    if state is not None and not _usable(state, log, max_age_ms):
-        store.wipe()
-        state = None
-    consumer.assign([changelog])
-    position = log.begin if state is None else state.position
-    check = position > log.begin
-    read_to = position - 1 if check else position
-    consumer.seek(changelog, read_to)
+    if rules.whole and log.begin > 0:
+        raise ShardClosedError(
+            f"{log.place}: the changelog begins at offset {log.begin}: the rows before it are gone; {REBUILD}"
+        )
+    if state is not None:
+        await _check_store(consumer, store, state, log, rules)
+        # A clock may have jumped either way: how far apart the two times are is all that can be said.
+        if abs(rules.now_ms() - state.synced_at_ms) > rules.max_age_ms:
+            store.wipe()
+            state = None
+    position = log.begin if state is None else max(log.begin, state.position)
     rows = 0
-    while read_to < log.end:
-        fetched = await consumer.getmany(timeout_ms=RESTORE_POLL_MS, max_records=RESTORE_RECORDS_MAX)
-        records = fetched.get(changelog, [])
-        if records and check:
-            check = False
-            if not _continues(store, records[0], position):
-                store.wipe()
-                position = read_to = log.begin
-                consumer.seek(changelog, read_to)
-                continue
-        read_to = await consumer.position(changelog)
-        if records:
-            position = records[-1].offset + 1
-            store.write(((record.key, record.value) for record in records), position=position, now_ms=_now_ms())
-            rows += len(records)
-            on_rows(len(records))
-    store.write((), position=position, now_ms=_now_ms())
+    async for records in read_range(consumer, LogRange(log.partition, position, log.end)):
+        position = records[-1].offset + 1
+        store.write(((record.key, record.value) for record in records), position=position, now_ms=rules.now_ms())
+        rows += len(records)
+        on_rows(len(records))
+    store.write((), position=position, now_ms=rules.now_ms(), cluster_id=rules.cluster_id)
     return rows, position
 
 
-def _usable(state: StoreState, log: LogRange, max_age_ms: int) -> bool:
-    return log.begin <= state.position <= log.end and _now_ms() - state.synced_at_ms <= max_age_ms
+async def read_range(consumer: AIOKafkaConsumer, log: LogRange) -> AsyncIterator[list[ConsumerRecord]]:
+    """Yield the records from `begin` to before `end`, in big batches.
+
+    The end is reached by the consumer's position, which passes control records and aborted batches.
+    """
+    consumer.assign([log.partition])
+    consumer.seek(log.partition, log.begin)
+    read_to = log.begin
+    while read_to < log.end:
+        fetched = await consumer.getmany(timeout_ms=RESTORE_POLL_MS, max_records=RESTORE_RECORDS_MAX)
+        records = fetched.get(log.partition, [])
+        read_to = await consumer.position(log.partition)
+        if records and records[-1].offset >= log.end:
+            records = [record for record in records if record.offset < log.end]
+        if records:
+            yield records
+            await asyncio.sleep(0)  # the other shards, heartbeats and health want the loop too
 
 
-def _continues(store: Store, record: ConsumerRecord, position: int) -> bool:
-    """Whether the changelog has, or has compacted away, the row before `position` that the store was written with."""
-    return bool(record.offset >= position or record.value == store.get(record.key))
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+async def _check_store(
+    consumer: AIOKafkaConsumer, store: Store, state: StoreState, log: LogRange, rules: RestoreRules
+) -> None:
+    """Raise `ShardClosedError` when the store was not written from this changelog."""
+    if None not in (state.cluster_id, rules.cluster_id) and state.cluster_id != rules.cluster_id:
+        raise ShardClosedError(
+            f"{log.place}: the directory {store.path} belongs to the cluster {state.cluster_id}, not to "
+            f"{rules.cluster_id}, and stands at offset {state.position}; set AIRY_IDENTIFY_DATA_DIR to another directory"
+        )
+    if state.position > log.end:
+        raise ShardClosedError(
+            f"{log.place}: the directory {store.path} stands at offset {state.position}, but the changelog ends at "
+            f"{log.end}: it lost its end, or was made anew; {REBUILD}"
+        )
+    if not log.begin < state.position <= log.end:
+        return
+    async for records in read_range(consumer, LogRange(log.partition, state.position - 1, log.end)):
+        first = records[0]
+        if first.offset < state.position and first.value != store.get(first.key):
+            raise ShardClosedError(
+                f"{log.place}: the row at offset {first.offset} is not what the directory {store.path} holds: "
+                f"the changelog was made anew, or the directory belongs to another; {REBUILD}"
+            )
+        return  # the row fits, or has been compacted away

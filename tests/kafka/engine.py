@@ -14,7 +14,8 @@ from airy_identify.kafka import KafkaClients, close_client, partitions_of, quiet
 from airy_identify.ops.topics import create_topics
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import Batch, Delivery
-from airy_identify.stream.shard import Shard, ShardEnvironment, ShardSettings, ShardSpec, ShardState
+from airy_identify.stream.shard import Shard
+from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec, ShardState
 from airy_identify.stream.shards import ShardSet
 from airy_identify.stream.store import StoreMemory
 from airy_identify.topics import TopicDeclaration
@@ -54,9 +55,17 @@ class RecordingMetrics:
 
     reopened: list[tuple[str, str]] = field(default_factory=list)
     restored: collections.Counter[str] = field(default_factory=collections.Counter)
+    paused: dict[tuple[str, int], int] = field(default_factory=dict)
+    stands: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         pass
+
+    def shard_paused(self, agent: str, partition: int, offset: int) -> None:
+        self.paused[agent, partition] = offset
+
+    def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
+        self.stands[agent, partition] = (offset, digest)
 
     def shard_reopened(self, agent: str, cause: str) -> None:
         self.reopened.append((agent, cause))

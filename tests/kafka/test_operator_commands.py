@@ -59,6 +59,7 @@ async def call(settings: Settings, *arguments: str) -> tuple[int, str, str]:
         "topic_prefix": settings.topic_prefix,
         "airy_core_namespace": settings.airy_core_namespace,
         "partitions": settings.partitions,
+        "data_dir": settings.data_dir,
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "airy_identify", *arguments),

@@ -49,16 +49,20 @@ class DeadLetters:
     metrics: DeadLetterMetrics
 
     def send(self, batch: Batch, record: ConsumerRecord, rejected: Rejected, now_ms: int) -> None:
+        """Publish a record that is no request, or no value."""
+        self.send_as(batch, record, rejected.reason.value, rejected.message, now_ms)
+
+    def send_as(self, batch: Batch, record: ConsumerRecord, code: str, text: str, now_ms: int) -> None:
         """Publish a record byte for byte, its own headers first, then where it came from and why it is here."""
         ours = (
             (DEAD_LETTER_TOPIC, record.topic),
             (DEAD_LETTER_PARTITION, str(record.partition)),
             (DEAD_LETTER_OFFSET, str(record.offset)),
-            (DEAD_LETTER_CODE, rejected.reason.value),
-            (DEAD_LETTER_TEXT, rejected.message),
+            (DEAD_LETTER_CODE, code),
+            (DEAD_LETTER_TEXT, text),
             (DEAD_LETTER_TIME, iso_time(now_ms)),
         )
-        headers: Headers = (*record.headers, *((name, text.encode()) for name, text in ours))
+        headers: Headers = (*record.headers, *((name, value.encode()) for name, value in ours))
         number = record.partition if record.key is None else partition_for(record.key, self.partitions)
         batch.send(self.topic, record.key, record.value, headers, number % self.partitions)
-        self.metrics.dead_lettered(rejected.reason.value)
+        self.metrics.dead_lettered(code)
