@@ -129,14 +129,19 @@ async def restore(
             f"{log.place}: the changelog begins at offset {log.begin}: the rows before it are gone; {REBUILD}"
         )
     if state is not None:
-        await _check_store(consumer, store, state, log, rules)
+        _check_store(store, state, log, rules)
         # A clock may have jumped either way: how far apart the two times are is all that can be said.
         if abs(rules.now_ms() - state.synced_at_ms) > rules.max_age_ms:
+            await _check_continuity(consumer, store, state.position, log)
             store.wipe()
             state = None
     position = log.begin if state is None else max(log.begin, state.position)
+    known = log.begin < position
     rows = 0
-    async for records in read_range(consumer, LogRange(log.partition, position, log.end)):
+    async for records in read_range(consumer, LogRange(log.partition, position - known, log.end)):
+        if known and records[0].offset < position:
+            _check_row(store, records[0], log)
+        known = False
         position = records[-1].offset + 1
         store.write(((record.key, record.value) for record in records), position=position, now_ms=rules.now_ms())
         rows += len(records)
@@ -164,10 +169,8 @@ async def read_range(consumer: AIOKafkaConsumer, log: LogRange) -> AsyncIterator
             await asyncio.sleep(0)  # the other shards, heartbeats and health want the loop too
 
 
-async def _check_store(
-    consumer: AIOKafkaConsumer, store: Store, state: StoreState, log: LogRange, rules: RestoreRules
-) -> None:
-    """Raise `ShardClosedError` when the store was not written from this changelog."""
+def _check_store(store: Store, state: StoreState, log: LogRange, rules: RestoreRules) -> None:
+    """Raise `ShardClosedError` when the store cannot have been written from this changelog."""
     if None not in (state.cluster_id, rules.cluster_id) and state.cluster_id != rules.cluster_id:
         raise ShardClosedError(
             f"{log.place}: the directory {store.path} belongs to the cluster {state.cluster_id}, not to "
@@ -178,13 +181,21 @@ async def _check_store(
             f"{log.place}: the directory {store.path} stands at offset {state.position}, but the changelog ends at "
             f"{log.end}: it lost its end, or was made anew; {REBUILD}"
         )
-    if not log.begin < state.position <= log.end:
-        return
-    async for records in read_range(consumer, LogRange(log.partition, state.position - 1, log.end)):
-        first = records[0]
-        if first.offset < state.position and first.value != store.get(first.key):
-            raise ShardClosedError(
-                f"{log.place}: the row at offset {first.offset} is not what the directory {store.path} holds: "
-                f"the changelog was made anew, or the directory belongs to another; {REBUILD}"
-            )
-        return  # the row fits, or has been compacted away
+
+
+async def _check_continuity(consumer: AIOKafkaConsumer, store: Store, position: int, log: LogRange) -> None:
+    """Check the row that the store was written with last, before the store is thrown away for its age."""
+    if log.begin < position:
+        async for records in read_range(consumer, LogRange(log.partition, position - 1, log.end)):
+            if records[0].offset < position:
+                _check_row(store, records[0], log)
+            return
+
+
+def _check_row(store: Store, record: ConsumerRecord, log: LogRange) -> None:
+    """Raise `ShardClosedError` when the changelog's row before the store's position is not the store's."""
+    if record.value != store.get(record.key):
+        raise ShardClosedError(
+            f"{log.place}: the row at offset {record.offset} is not what the directory {store.path} holds: "
+            f"the changelog was made anew, or the directory belongs to another; {REBUILD}"
+        )

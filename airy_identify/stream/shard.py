@@ -65,7 +65,8 @@ class Shard:
         self._metrics = environment.metrics
         self._deliver = environment.deliver
         self._environment = environment
-        self._counts_checked = True
+        self._counts_to_check = False
+        self._count_check: asyncio.Task[None] | None = None
         self._digest = b""
         directory = self._settings.data_dir / self._settings.app_id / self.name
         self._store = Store(directory, environment.memory)
@@ -86,7 +87,7 @@ class Shard:
     def keep(self, generation: int) -> None:
         """Go on: the group has decided again that this partition is ours. Did it, because there are new partitions?"""
         self.generation = generation
-        self._counts_checked = False
+        self._counts_to_check = True
         self._decided.set()
 
     def revoke(self) -> None:
@@ -232,13 +233,20 @@ class Shard:
         assert self._consumer is not None  # noqa: S101 - made by _open
         for topic in (self.source.topic, self.changelog.topic):
             await check_partition_count(self._consumer, topic, self._settings.partition_counts.get(topic))
-        self._counts_checked = True
+
+    def _follow_count_check(self) -> None:
+        """Check the counts beside the batches: the brokers' answer may wait for a fetch that finds nothing."""
+        if self._count_check is not None and self._count_check.done():
+            self._count_check.result()
+            self._count_check = None
+        if self._counts_to_check and self._count_check is None:
+            self._counts_to_check = False
+            self._count_check = asyncio.create_task(self._check_partition_counts())
 
     async def _step(self) -> None:
         assert self._consumer is not None  # noqa: S101 - made by _open
         assert self._transaction is not None  # noqa: S101 - made by _open
-        if not self._counts_checked:
-            await self._check_partition_counts()
+        self._follow_count_check()
         before = await self._consumer.position(self.source)
         if before != self.read_to:
             raise ReaderError(f"{self.name}: the reader stands at offset {before}, but has read up to {self.read_to}")
@@ -299,6 +307,10 @@ class Shard:
         return batch
 
     async def _close(self) -> None:
+        if self._count_check is not None:
+            self._count_check.cancel()
+            await asyncio.wait({self._count_check})
+            self._count_check = None
         await asyncio.gather(
             *(close_client(client) for client in (self._consumer, self._producer) if client is not None)
         )

@@ -86,7 +86,7 @@ class Verification:
     async def partition(self, table: TableSpec, partition: int, on_progress: OnProgress) -> Verdict:
         """Verify one partition of a table. Raises `KafkaError`, `OSError`."""
         with tempfile.TemporaryDirectory(prefix="airy-identify-verify-", dir=self.work_dir) as directory:
-            consumer = self.clients.consumer(retry_backoff_ms=100)
+            consumer = self.clients.consumer(fetch_max_wait_ms=20)
             await consumer.start()
             try:
                 skips = SkipBook()
