@@ -15,6 +15,7 @@ from airy_identify.ops.commands.dead_letters import dead_letters
 from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
 from airy_identify.ops.commands.identify import identify
+from airy_identify.ops.commands.skips import skip, skips
 from airy_identify.ops.commands.state import state
 from airy_identify.ops.commands.topics import topics
 from airy_identify.ops.commands.verify import Verdict, VerifyOptions, make_verify_command
@@ -66,7 +67,7 @@ def _verify(settings: Settings, options: VerifyOptions, on_progress: PhaseProgre
     return verdicts(settings, options, on_progress)
 
 
-for command in (dev, demo, topics, identify, state, dead_letters, make_verify_command(_verify)):
+for command in (dev, demo, topics, identify, state, dead_letters, skip, skips, make_verify_command(_verify)):
     main.add_command(command)
 
 

@@ -15,7 +15,7 @@ from airy_identify.ops.topics import create_topics
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import Batch, Delivery
 from airy_identify.stream.shard import Shard
-from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec, ShardState
+from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec, ShardState, wall_clock_ms
 from airy_identify.stream.shards import ShardSet
 from airy_identify.stream.store import StoreMemory
 from airy_identify.topics import TopicDeclaration
@@ -183,6 +183,8 @@ async def running(
     poison: bytes | None = None,
     store_max_age_ms: int = 24 * 60 * 60 * 1000,
     needs_whole_log: bool = True,
+    cluster_id: str | None = None,
+    clock_ms: Callable[[], int] = wall_clock_ms,
 ) -> AsyncIterator[Running]:
     """Run the counting agent on all partitions of `source`; stop in good order at the end."""
     quieten_lost_futures(asyncio.get_running_loop())
@@ -202,6 +204,8 @@ async def running(
         memory=StoreMemory(),
         metrics=metrics,
         deliver=deliver,
+        cluster_id=cluster_id,
+        clock_ms=clock_ms,
     )
     shards = ShardSet([installation.spec(needs_whole_log=needs_whole_log)], environment, on_death=deaths.append)
     shards.assign((installation.names["source"], partition) for partition in range(PARTITIONS))

@@ -124,28 +124,6 @@ async def test_a_poisoned_record_pauses_its_partition_and_says_where(
     assert counts(middle)[KEYS[0]] == [1, 2, 3]
 
 
-async def test_a_log_made_anew_keeps_its_shards_closed(installation: Installation, tmp_path: Path) -> None:
-    await installation.produce(*((key, b"x") for key in KEYS))
-    async with running(installation, tmp_path):
-        await installation.dump_until("middle", lambda found: len(found) == len(KEYS))
-    before = fold(await installation.dump("first-changelog"))
-    source = installation.names["source"]
-    async with connect(installation.clients.bootstrap_servers) as admin:
-        await admin.delete_topics([source])
-    await installation.create_topics(source)
-    await installation.produce((key_of(0), b"new"))
-    for partition in range(1, PARTITIONS):
-        await installation.produce(*((key, b"new") for key in KEYS if partition_for(key, PARTITIONS) == partition))
-
-    async with running(installation, tmp_path) as run:
-        await run.until(lambda: all(shard.state is ShardState.CLOSED for shard in run.shards.shards))
-        reasons = {shard.source.partition: shard.reason or "" for shard in run.shards.shards}
-    assert "offset 11 was applied last, but the log holds 0 to 0" in reasons[0]
-    assert all("`airy-identify rebuild`" in reason for reason in reasons.values())
-    assert "is not the one that the table applied last" in reasons[1]
-    assert fold(await installation.dump("first-changelog")) == before
-
-
 async def test_a_log_whose_start_is_gone_is_not_begun_with(installation: Installation, tmp_path: Path) -> None:
     await installation.produce((KEYS[0], b"lost"))
     partition = TopicPartition(installation.names["source"], partition_for(KEYS[0], PARTITIONS))
