@@ -1,12 +1,22 @@
 """What the broker knows of our group: which partitions nobody has."""
 
+import asyncio
+import time
 from collections.abc import Iterable
 
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
 from aiokafka.structs import TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client
+
+_COORDINATOR_S = 20.0
+_COORDINATOR_EVERY_S = 0.2
 
 
 async def unassigned_partitions(clients: KafkaClients, group_id: str, topics: Iterable[str]) -> list[tuple[str, int]]:
@@ -36,15 +46,24 @@ async def unassigned_partitions(clients: KafkaClients, group_id: str, topics: It
 
 
 async def committed_offset(clients: KafkaClients, group_id: str, partition: TopicPartition) -> int:
-    """Return the offset that the group has for a partition; 0 when it has none. Raises `KafkaError`."""
+    """Return the offset that the group has for a partition; 0 when it has none. Raises `KafkaError`.
+
+    On a new cluster the topic of offsets is made at the first question, which is asked again until there is an answer.
+    """
     admin = clients.admin()
+    deadline = time.monotonic() + _COORDINATOR_S
     try:
         await admin.start()
-        offsets = await admin.list_consumer_group_offsets(group_id, partitions=[partition])
+        while True:
+            try:
+                found = (await admin.list_consumer_group_offsets(group_id, partitions=[partition])).get(partition)
+                return 0 if found is None else max(0, int(found.offset))
+            except (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError):
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_COORDINATOR_EVERY_S)
     finally:
         await close_client(admin)
-    found = offsets.get(partition)
-    return 0 if found is None else max(0, int(found.offset))
 
 
 async def cluster_id(clients: KafkaClients) -> str | None:

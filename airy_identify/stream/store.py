@@ -34,12 +34,17 @@ _MIB = 1024 * 1024
 
 
 class StoreMemory:
-    """Memory that all stores of a process share: one block cache, one bound on what is not yet on disk."""
+    """Memory that all stores of a process share, however many they are: one bound, for everything RocksDB keeps.
 
-    def __init__(self, *, block_cache_bytes: int = 64 * _MIB, write_buffer_bytes: int = 128 * _MIB) -> None:
-        self.block_cache = Cache(block_cache_bytes)
+    Blocks read, their indexes and filters, and what is not yet on disk are all charged to one cache. What is not yet
+    on disk is at most half of it, so that writes leave room for reads; it may pass the bound for as long as a flush
+    takes, since a stalled write would stall every shard of the process.
+    """
+
+    def __init__(self, *, bound_bytes: int = 192 * _MIB) -> None:
+        self.block_cache = Cache(bound_bytes)
         self.write_buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
-            write_buffer_bytes, allow_stall=False, cache=self.block_cache
+            bound_bytes // 2, allow_stall=False, cache=self.block_cache
         )
 
     def options(self) -> Options:
@@ -155,10 +160,13 @@ class Store:
         yield from rows_of(self._open_db)
 
     def close(self) -> None:
-        """Close the directory; another process may open it then."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        """Close the directory; another process may open it then. What a full disk does not take now is restored."""
+        db, self._db = self._db, None
+        if db is not None:
+            try:
+                db.close()
+            except Exception as error:  # noqa: BLE001 - RocksDB raises bare exceptions
+                logger.warning("the store %s did not close cleanly: %s", self.path, error)
 
     def _failed(self, what: str, error: Exception) -> StoreFailedError:
         """Return the error that says which directory it was: RocksDB raises bare exceptions."""
