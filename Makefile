@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format chaos fuzz-http bench lock clean
+.PHONY: help demo dev test check lint format chaos fuzz-http bench bench-restore lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,6 +10,7 @@ READY := $(VENV)/.ready
 PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 MINUTES ?= 10
 REQUESTS ?= 5000
+CONTACTS ?= 1000000
 UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 pyproject.toml
 
@@ -49,6 +50,9 @@ fuzz-http: $(READY) ## Generated HTTP requests against a running service, REQUES
 
 bench: $(READY) ## Throughput, latency and CPU share through real topics
 	@$(BIN)/python -m benchmarks
+
+bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer (CONTACTS=1000000)
+	@$(BIN)/python -m benchmarks.restore --contacts $(CONTACTS)
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
 	@$(PIP_INSTALL) uv==$(UV_VERSION)

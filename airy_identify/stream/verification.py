@@ -252,7 +252,9 @@ class _Look:
     def _check_digest(self, progress: Progress | None, found: Comparison) -> None:
         kept = None if progress is None else progress.digest
         if kept is not None and not found.differing and kept != found.digests[CHANGELOG]:
-            self._problems.append(f"the digest in the progress row, {kept.hex()}, is not that of the rows")
+            self._problems.append(
+                f"the digest in the progress row, {kept.hex()}, is not that of the rows: one was changed on disk and written again since; run `airy-identify rebuild`"
+            )
 
     async def _range(self, partition: TopicPartition) -> tuple[int, int]:
         begin = await self._consumer.beginning_offsets([partition])
