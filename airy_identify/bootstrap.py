@@ -159,6 +159,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
             session_timeout_s=settings.session_timeout_ms / 1000,
             store_max_age_ms=DELETE_RETENTION_MS // 2,
             partition_counts=partition_counts,
+            group_instance_id=settings.group_instance_id,
         ),
         limits=WatchdogLimits(),
         metrics=metrics,

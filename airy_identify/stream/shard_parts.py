@@ -49,6 +49,7 @@ class ShardSettings:
     session_timeout_s: float
     store_max_age_ms: int
     partition_counts: Mapping[str, int]
+    group_instance_id: str | None = None
 
 
 def wall_clock_ms() -> int:

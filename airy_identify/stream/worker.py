@@ -121,6 +121,7 @@ class Worker:
             session_timeout_s=settings.session_timeout_s,
             data_dir=settings.data_dir,
             agents=self._parts.agents,
+            group_instance_id=settings.group_instance_id,
         )
         logs = {spec.agent: spec.log for spec in self._parts.shards}
 

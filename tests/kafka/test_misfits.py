@@ -19,6 +19,7 @@ from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.stream.group import cluster_id
 from airy_identify.stream.shard_parts import ShardState
 from airy_identify.stream.store import Store, StoreMemory
+from airy_identify.wire.rows import PROGRESS_KEY
 from tests.kafka.engine import PARTITIONS, Installation, Running, counts, fold, running
 
 KEYS = [b"key-%d" % number for number in range(40)]
@@ -178,6 +179,21 @@ async def test_a_changelog_whose_start_is_gone(installation: Installation, tmp_p
 
     words = (installation.names["first-changelog"], "the changelog begins at offset 2", "rebuild`")
     async with closed(installation, tmp_path, *words):
+        pass
+
+
+async def test_the_store_of_another_changelog(installation: Installation, tmp_path: Path) -> None:
+    """As long as ours, so that only its rows tell."""
+    await apply(installation, tmp_path)
+    store = Store(tmp_path / f"{installation.prefix}app" / f"first-{HURT}", StoreMemory())
+    state, progress = store.open(), store.get(PROGRESS_KEY)
+    assert state is not None
+    assert progress is not None
+    store.write([(PROGRESS_KEY, progress + b"\0")], position=state.position, now_ms=state.synced_at_ms)
+    store.close()
+
+    place = f"{installation.names['first-changelog']}:{HURT}: the row at offset {state.position - 1} is not what"
+    async with closed(installation, tmp_path, place, "rebuild`"):
         pass
 
 
