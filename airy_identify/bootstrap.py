@@ -18,7 +18,7 @@ from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
 from airy_identify.ops.commands.base import PhaseProgress
 from airy_identify.ops.commands.verify import VerifyOptions
-from airy_identify.ops.errors import KafkaUnreachableError, TopicsError
+from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
 from airy_identify.ops.topics import check_topics, read_topics
 from airy_identify.settings import Settings
 from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
@@ -27,6 +27,7 @@ from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.app import AgentSpec
+from airy_identify.stream.errors import StreamError
 from airy_identify.stream.shard_parts import ShardSettings, ShardSpec
 from airy_identify.stream.skips import SkipBook, Skipping
 from airy_identify.stream.verification import TableSpec, Verdict, Verification
@@ -51,6 +52,7 @@ from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.resume_token import ResumeTokenSigner
 
 logger = logging.getLogger(__name__)
@@ -224,6 +226,8 @@ async def verify(settings: Settings, options: VerifyOptions, on_progress: PhaseP
             except (KafkaError, TimeoutError) as error:
                 servers = settings.kafka_bootstrap_servers
                 raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
+            except (StreamError, UndecodableError) as error:
+                raise OpsError(f"{table} {partition} could not be verified: {error}") from error
 
 
 async def _bridge(settings: Settings) -> int:

@@ -196,7 +196,7 @@ def show(ours: list[Figures], peer: list[Figures], options: argparse.Namespace) 
                 f"{each.rows / each.cpu_seconds:,.0f}",
                 *(f"{size / MIB:,.0f}" for size in (each.memory_before, each.memory_peak, each.disk)),
             )
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

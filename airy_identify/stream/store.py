@@ -31,6 +31,7 @@ _CLUSTER_ID = b"\0cluster_id"
 _META = b"\0"
 
 _MIB = 1024 * 1024
+_OPEN_ATTEMPTS = 5
 
 
 class StoreMemory:
@@ -206,7 +207,15 @@ def open_beside(path: Path, own_files: Path) -> Rdict:
 
     What is read is the other's last write up to now or the latest `try_catch_up_with_primary`: rows and position of
     one moment. All files are held open, so that none vanishes while it is read (RocksDB, "Secondary instance").
+    Raises `StoreFailedError`.
     """
     options = Options(raw_mode=True)
     options.set_max_open_files(-1)
-    return Rdict(str(path), options=options, access_type=AccessType.secondary(str(own_files)))
+    for attempt in range(_OPEN_ATTEMPTS):
+        try:
+            return Rdict(str(path), options=options, access_type=AccessType.secondary(f"{own_files}-{attempt}"))
+        except Exception as error:
+            # A file that the owner has just compacted away, between the list of files and opening them.
+            if attempt == _OPEN_ATTEMPTS - 1:
+                raise StoreFailedError(f"the store {path} cannot be read beside its owner: {error}") from error
+    raise AssertionError("unreachable")
