@@ -7,23 +7,31 @@ import resource
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
+
+from aiokafka.errors import KafkaError
 
 from airy_identify.core.values import ConversationId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
+from airy_identify.ops.commands.base import PhaseProgress
+from airy_identify.ops.commands.verify import VerifyOptions
+from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
 from airy_identify.ops.topics import check_topics, read_topics
 from airy_identify.settings import Settings
-from airy_identify.stream.agents.conversation import ConversationAgent
+from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
 from airy_identify.stream.agents.identity import IdentityAgent
 from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.app import AgentSpec
-from airy_identify.stream.shard import ShardSettings, ShardSpec
+from airy_identify.stream.errors import StreamError
+from airy_identify.stream.shard_parts import ShardSettings, ShardSpec
+from airy_identify.stream.skips import SkipBook, Skipping
+from airy_identify.stream.verification import TableSpec, Verdict, Verification
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import TopicsNotReadyError, Worker, WorkerParts
 from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, make_registry, set_up_logging
@@ -45,6 +53,7 @@ from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.resume_token import ResumeTokenSigner
 
 logger = logging.getLogger(__name__)
@@ -141,6 +150,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
     return WorkerParts(
         clients=clients,
         channels=ChannelReader(clients, names.airy_channels, directory),
+        skipping=Skipping(book=SkipBook(), topic=names.skips, dead_letters=dead_letters),
         agents=(
             AgentSpec(name=INTAKE, log=names.requests, process=intake.process),
             AgentSpec(name=MESSAGES, log=names.airy_messages, process=messages.process),
@@ -165,6 +175,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
             session_timeout_s=settings.session_timeout_ms / 1000,
             store_max_age_ms=DELETE_RETENTION_MS // 2,
             partition_counts=partition_counts,
+            group_instance_id=settings.group_instance_id,
         ),
         limits=WatchdogLimits(),
         metrics=metrics,
@@ -195,6 +206,43 @@ def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callab
         return [str(problem) for problem in problems]
 
     return check
+
+
+async def verify(settings: Settings, options: VerifyOptions, on_progress: PhaseProgress) -> AsyncIterator[Verdict]:
+    """Yield what is found about each partition of the tables. Raises `OpsError`."""
+    names = settings.topic_names
+    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
+    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=NoSigner())
+    tables = {
+        IDENTITY: (names.identity_commands, identity.process),
+        CONVERSATION: (names.conversation_commands, conversation.process),
+    }
+    verification = Verification(
+        clients=KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers),
+        app_id=names.app_id,
+        data_dir=settings.data_dir,
+        skips_topic=names.skips,
+        work_dir=options.work_dir,
+        keep=options.keep,
+    )
+    logs = [tables[table][0] for table in options.tables]
+    changelogs = [names.changelog(table) for table in options.tables]
+    found = await read_topics(settings.kafka_bootstrap_servers, [*logs, *changelogs, names.skips])
+    if missing := [name for name in (*logs, *changelogs, names.skips) if name not in found]:
+        raise TopicsError("\n".join(f"{name}: is missing; `airy-identify topics create` makes it" for name in missing))
+    for table in options.tables:
+        log, process = tables[table]
+        spec = TableSpec(name=table, log=log, changelog=names.changelog(table), process=process)
+        for partition in options.partitions or range(found[spec.changelog].partitions):
+            if partition >= found[spec.changelog].partitions:
+                raise TopicsError(f"{spec.changelog} has no partition {partition}")
+            try:
+                yield await verification.partition(spec, partition, on_progress)
+            except (KafkaError, TimeoutError) as error:
+                servers = settings.kafka_bootstrap_servers
+                raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
+            except (StreamError, UndecodableError) as error:
+                raise OpsError(f"{table} {partition} could not be verified: {error}") from error
 
 
 async def _bridge(settings: Settings) -> int:

@@ -185,6 +185,13 @@ class Settings(BaseSettings):
         ge=6000,
         le=300_000,
     )
+    group_instance_id: str | None = _setting(
+        None,
+        "Name of this worker in the group, its own and the same after a restart: a restart within the session timeout "
+        "moves no partition. Default is no name: partitions move when a worker stops",
+        allowed="up to 100 of a-z A-Z 0-9 . _ -",
+        pattern=r"^[a-zA-Z0-9._-]{1,100}$",
+    )
     request_timeout_ms: _Milliseconds = _setting(
         5000, "How long the bridge waits for an answer before it says 504", allowed="1 or more (milliseconds)"
     )

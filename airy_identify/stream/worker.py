@@ -13,9 +13,11 @@ from airy_identify.kafka import KafkaClients, quieten_lost_futures, wait_for_bro
 from airy_identify.stream.app import AgentSpec, make_app
 from airy_identify.stream.batch import Delivery
 from airy_identify.stream.broker_probe import BrokerProbe
+from airy_identify.stream.group import cluster_id
 from airy_identify.stream.metrics import ShardMetrics
-from airy_identify.stream.shard import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
+from airy_identify.stream.shard_parts import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
 from airy_identify.stream.shards import ShardSet
+from airy_identify.stream.skips import Skipping, SkipReader
 from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.watchdog import Watchdog, WatchdogLimits
 
@@ -47,6 +49,7 @@ class WorkerParts:
 
     clients: KafkaClients
     channels: FollowedChannels
+    skipping: Skipping
     agents: tuple[AgentSpec, ...]
     shards: tuple[ShardSpec, ...]
     shard_settings: ShardSettings
@@ -74,6 +77,7 @@ class Worker:
         self._shards: ShardSet | None = None
         self._probe = BrokerProbe(parts.clients)
         self._phase = "waiting for Kafka"
+        self._cluster_id: str | None = None
 
     def stop(self) -> None:
         """Ask for the end, after the batches at hand."""
@@ -106,6 +110,11 @@ class Worker:
         self._phase = "reading channels"
         self._supervise("the channel reader", self._parts.channels.run())
         await self._parts.channels.wait_until_ready()
+        self._phase = "reading skips"
+        skips = SkipReader(self._parts.clients, self._parts.skipping.topic, self._parts.skipping.book)
+        self._supervise("the reader of skips", skips.run())
+        await skips.wait_until_ready()
+        self._cluster_id = await cluster_id(self._parts.clients)
         self._phase = "joining the group"
 
     async def _work(self) -> None:
@@ -116,6 +125,7 @@ class Worker:
             session_timeout_s=settings.session_timeout_s,
             data_dir=settings.data_dir,
             agents=self._parts.agents,
+            group_instance_id=settings.group_instance_id,
         )
         logs = {spec.agent: spec.log for spec in self._parts.shards}
 
@@ -129,6 +139,8 @@ class Worker:
             metrics=self._parts.metrics,
             deliver=deliver,
             keep_answer=self._parts.keep_answer,
+            skipping=self._parts.skipping,
+            cluster_id=self._cluster_id,
         )
         shards = self._shards = ShardSet(self._parts.shards, environment, on_death=self._fatal)
         follow_assignment(app, shards)

@@ -8,7 +8,7 @@ from airy_identify.telemetry import BridgeMetrics, WorkerMetrics
 from tests.metrics_page import rows_of_page
 
 MAKE: dict[str, Callable[[CollectorRegistry], object]] = {"worker": WorkerMetrics, "bridge": BridgeMetrics}
-UNITS = ("_seconds", "_bytes", "_ratio", "_rows", "_shards", "_state", "_pending")
+UNITS = ("_seconds", "_bytes", "_ratio", "_rows", "_shards", "_state", "_pending", "_offset", "_digest")
 LABELS = {"agent", "partition", "state", "cause", "code", "route", "status"}
 """Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared."""
 

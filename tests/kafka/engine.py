@@ -15,7 +15,8 @@ from airy_identify.kafka import KafkaClients, close_client, partitions_of, quiet
 from airy_identify.ops.topics import create_topics
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import Batch, Delivery
-from airy_identify.stream.shard import Shard, ShardEnvironment, ShardSettings, ShardSpec, ShardState
+from airy_identify.stream.shard import Shard
+from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec, ShardState, wall_clock_ms
 from airy_identify.stream.shards import ShardSet
 from airy_identify.stream.store import StoreMemory
 from airy_identify.topics import TopicDeclaration
@@ -55,9 +56,17 @@ class RecordingMetrics:
 
     reopened: list[tuple[str, str]] = field(default_factory=list)
     restored: collections.Counter[str] = field(default_factory=collections.Counter)
+    paused: dict[tuple[str, int], int] = field(default_factory=dict)
+    stands: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         pass
+
+    def shard_paused(self, agent: str, partition: int, offset: int) -> None:
+        self.paused[agent, partition] = offset
+
+    def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
+        self.stands[agent, partition] = (offset, digest)
 
     def shard_reopened(self, agent: str, cause: str) -> None:
         self.reopened.append((agent, cause))
@@ -175,6 +184,8 @@ async def running(
     poison: bytes | None = None,
     store_max_age_ms: int = 24 * 60 * 60 * 1000,
     needs_whole_log: bool = True,
+    cluster_id: str | None = None,
+    clock_ms: Callable[[], int] = wall_clock_ms,
 ) -> AsyncIterator[Running]:
     """Run the counting agent on all partitions of `source`; stop in good order at the end."""
     quieten_lost_futures(asyncio.get_running_loop())
@@ -195,6 +206,8 @@ async def running(
         metrics=metrics,
         deliver=deliver,
         keep_answer=lambda *_: pytest.fail("the counting agent answers nobody"),
+        cluster_id=cluster_id,
+        clock_ms=clock_ms,
     )
     shards = ShardSet([installation.spec(needs_whole_log=needs_whole_log)], environment, on_death=deaths.append)
     shards.assign((installation.names["source"], partition) for partition in range(PARTITIONS))

@@ -1,13 +1,14 @@
 """The agent of `conversation-commands`: keeps each conversation's last message, and answers at a slip's last stop."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.core.answers import ForgetConversation, Identified, ResumeSlip, TokenSlip
 from airy_identify.core.conversation import apply_message, finish, give_token, open_conversation, visit
 from airy_identify.core.reasons import Rejected
-from airy_identify.core.values import ConversationId, ConversationRow, Forgotten, Message
+from airy_identify.core.values import ChannelId, ConversationId, ConversationRow, Forgotten, Message
 from airy_identify.kafka import partition_for
 from airy_identify.stream.agents import trail
 from airy_identify.stream.agents.replies import send_answer, send_error
@@ -15,8 +16,22 @@ from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
 from airy_identify.wire.answers import identified_body, info_body, token_body
 from airy_identify.wire.conversation_commands import decode_conversation_command, encode_conversation_command
-from airy_identify.wire.resume_token import ResumeTokenSigner
 from airy_identify.wire.rows import decode_conversation_row, encode_conversation_key, encode_conversation_row
+
+
+class Signer(Protocol):
+    """Mints resume tokens: `wire.resume_token.ResumeTokenSigner`."""
+
+    def sign(self, conversation_id: ConversationId, channel_id: ChannelId, issued_at_s: int) -> str:
+        """Return the token."""
+
+
+class NoSigner:
+    """Mints nothing: for making the table again, where no answer leaves. Tokens are no part of the table."""
+
+    def sign(self, conversation_id: ConversationId, channel_id: ChannelId, issued_at_s: int) -> str:  # noqa: ARG002
+        """Return an empty text."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +40,7 @@ class ConversationAgent:
 
     names: TopicNames
     partitions: int
-    signer: ResumeTokenSigner
+    signer: Signer
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Apply the message, let the slip visit this partition and go on, or erase the conversation."""

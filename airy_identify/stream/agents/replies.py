@@ -61,9 +61,13 @@ class DeadLetters:
     metrics: DeadLetterMetrics
 
     def send(self, batch: Batch, record: ConsumerRecord, rejected: Rejected, now_ms: int) -> None:
+        """Publish a record that is no request, or no value."""
+        self.send_as(batch, record, rejected.reason.value, rejected.message, now_ms)
+
+    def send_as(self, batch: Batch, record: ConsumerRecord, code: str, text: str, now_ms: int) -> None:
         """Publish a record byte for byte, its own headers first, then where it came from and why it is here."""
         output: Output = (record.key, record.value, tuple(record.headers))
-        self._send(batch, record, output, _Why(rejected.reason.value, rejected.message, now_ms))
+        self._send(batch, record, output, _Why(code, text, now_ms))
 
     def send_answer(self, batch: Batch, answer: Answer, why: str, now_ms: int) -> None:
         """Publish an answer that its reply topic does not take, with the record it answers and where it should go."""
