@@ -28,8 +28,8 @@ dev: $(INSTALLED) ## Kafka, a worker and a bridge in this terminal, until Ctrl-C
 test: lint ## Every test, on a Kafka of its own, with coverage
 	@$(BIN)/python -m pytest -q -p tests.coverage_gate
 
-check: lint ## The quick loop: everything that needs no Kafka
-	@$(BIN)/python -m pytest -q -m "not kafka"
+check: lint ## The quick loop: everything that needs neither Kafka nor Java
+	@$(BIN)/python -m pytest -q -m "not kafka and not java"
 
 lint: $(READY) ## Style, format, types, import layers
 	@$(BIN)/ruff check --quiet

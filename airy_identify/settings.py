@@ -139,6 +139,11 @@ class Settings(BaseSettings):
         "The chat plugin's `CHATPLUGIN_JWT_SECRET`; worker and bridge need it",
         allowed="base64 of at least 256 bits (as Airy decodes it: 44 characters or more)",
     )
+    jwt_previous_secret: Annotated[SecretStr, AfterValidator(_check_jwt_secret)] | None = _setting(
+        None,
+        "The JWT secret before its last change, accepted in tokens that are shown and never signed with",
+        allowed="base64 of at least 256 bits (as Airy decodes it: 44 characters or more)",
+    )
     http_host: str = _setting("127.0.0.1", "Address the bridge listens on", allowed="an address", min_length=1)
     http_port: _Port = _setting(8080, "Port the bridge listens on", allowed="0 (any free one) to 65535")
     worker_host: str = _setting(
@@ -258,6 +263,12 @@ class Settings(BaseSettings):
         if self.jwt_secret is None:
             raise LookupError(variable("jwt_secret"))
         return decode_secret(self.jwt_secret.get_secret_value())
+
+    @property
+    def accepted_jwt_secrets(self) -> tuple[bytes, ...]:
+        """The decoded secrets that a token may be signed with which somebody shows: today's first."""
+        given = (self.jwt_secret, self.jwt_previous_secret)
+        return tuple(decode_secret(secret.get_secret_value()) for secret in given if secret is not None)
 
 
 class _GivenEnvironment(EnvSettingsSource):

@@ -28,6 +28,7 @@ _PRIVATE_KEYS = frozenset(
         "first_name",
         "headers",
         "identifiers",
+        "jwt_previous_secret",
         "jwt_secret",
         "last_message",
         "last_name",

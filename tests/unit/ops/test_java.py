@@ -7,7 +7,8 @@ import pytest
 
 from airy_identify.ops.errors import ToolMissingError
 from airy_identify.ops.java import ClassArchive, Java, find_java
-from airy_identify.ops.kafka_jars import KAFKA_VERSION, cache_directory, fetch_jars
+from airy_identify.ops.kafka_jars import KAFKA_VERSION, fetch_jars
+from airy_identify.ops.maven import cache_directory
 
 Program = Callable[[str, str], None]
 
