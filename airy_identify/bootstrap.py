@@ -5,9 +5,11 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
+from aiokafka.structs import ConsumerRecord
 from prometheus_client import CollectorRegistry
 
 from airy_identify.core.values import ConversationId
@@ -16,6 +18,7 @@ from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
 from airy_identify.ops.topics import check_topics, read_topics
+from airy_identify.registry import RegistryClient, SchemaResolver
 from airy_identify.settings import Settings
 from airy_identify.stream.agents.conversation import ConversationAgent
 from airy_identify.stream.agents.identity import IdentityAgent
@@ -23,10 +26,10 @@ from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.app import AgentSpec
-from airy_identify.stream.shard import ShardSettings, ShardSpec
+from airy_identify.stream.shard import Prepare, ShardSettings, ShardSpec
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import TopicsNotReadyError, Worker, WorkerParts
-from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, set_up_logging
+from airy_identify.telemetry import BridgeMetrics, SchemaRegistryMetrics, WorkerMetrics, set_up_logging
 from airy_identify.topics import (
     CONVERSATION,
     DELETE_RETENTION_MS,
@@ -45,6 +48,7 @@ from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.resume_token import ResumeTokenSigner
 
 logger = logging.getLogger(__name__)
@@ -86,7 +90,11 @@ def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[To
 
 async def _worker(settings: Settings) -> int:
     registry = CollectorRegistry()
-    worker = Worker(_worker_parts(settings, WorkerMetrics(registry)))
+    async with _schema_resolver(settings, registry) as resolver:
+        return await _live(settings, registry, Worker(_worker_parts(settings, WorkerMetrics(registry), resolver)))
+
+
+async def _live(settings: Settings, registry: CollectorRegistry, worker: Worker) -> int:
     app = make_health_app(problems=worker.problems, registry=registry)
     async with serving(app, host=settings.worker_host, port=settings.worker_port, grace_s=1.0) as (host, port):
         logger.info("worker health and metrics at http://%s:%d", host, port)
@@ -100,10 +108,32 @@ async def _worker(settings: Settings) -> int:
     return EXIT_OK
 
 
-def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
+@asynccontextmanager
+async def _schema_resolver(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[SchemaResolver | None]:
+    """Give what learns schemas from the registry, null when none is configured."""
+    if settings.schema_registry_url is None:
+        yield None
+        return
+    async with RegistryClient(settings.schema_registry_url) as client:
+        yield SchemaResolver(client, WriterSchemas(), SchemaRegistryMetrics(registry))
+
+
+def _prepare(resolver: SchemaResolver | None) -> Prepare | None:
+    """Return what lets a shard learn the schemas of its records before they are processed."""
+    if resolver is None:
+        return None
+
+    def prepare(records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> Awaitable[None] | None:
+        return resolver.learn((record.value for record in records), waits)
+
+    return prepare
+
+
+def _worker_parts(settings: Settings, metrics: WorkerMetrics, resolver: SchemaResolver | None) -> WorkerParts:
     names = settings.topic_names
     clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
-    directory = ChannelDirectory()
+    writers = None if resolver is None else resolver.schemas
+    directory = ChannelDirectory(writers)
     partition_counts: dict[str, int] = {}
     dead_letters = DeadLetters(topic=names.dead_letters, partitions=settings.partitions, metrics=metrics)
     policy = IntakePolicy(
@@ -121,13 +151,13 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
         partitions=partition_counts,
         stamp=lambda: Stamp(accepted_at_ms=_clock_ms(), new_id=ConversationId(_new_uuid())),
     )
-    messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms)
+    messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms, writers=writers)
     identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
     signer = ResumeTokenSigner(settings.jwt_secret_bytes)
     conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer)
     return WorkerParts(
         clients=clients,
-        channels=ChannelReader(clients, names.airy_channels, directory),
+        channels=ChannelReader(clients, names.airy_channels, directory, resolver),
         agents=(
             AgentSpec(name=INTAKE, log=names.requests, process=intake.process),
             AgentSpec(name=MESSAGES, log=names.airy_messages, process=messages.process),
@@ -142,6 +172,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
                 changelog=names.changelog(MESSAGES),
                 needs_whole_log=False,
                 compacted=True,
+                prepare=_prepare(resolver),
             ),
             ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
             ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
@@ -186,14 +217,28 @@ def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callab
 async def _bridge(settings: Settings) -> int:
     if settings.system_token is None:
         raise LookupError("the bridge does not start without a system token")
-    names = settings.topic_names
     registry = CollectorRegistry()
+    async with _schema_resolver(settings, registry) as resolver:
+        writers = None if resolver is None else resolver.schemas
+        clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
+        topic = settings.topic_names.airy_channels
+        channels = ChannelReader(clients, topic, ChannelDirectory(writers), resolver)
+        return await _serve(settings, registry, channels, settings.system_token.get_secret_value())
+
+
+async def _serve(settings: Settings, registry: CollectorRegistry, channels: ChannelReader, system_token: str) -> int:
+    names = settings.topic_names
     metrics = BridgeMetrics(registry)
     clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
-    channels = ChannelReader(clients, names.airy_channels, ChannelDirectory())
     limits = AskLimits(pending_max=settings.pending_requests_max, answer_timeout_s=settings.request_timeout_ms / 1000)
     asker = KafkaAsker(clients, names, limits=limits)
     metrics.watch_pending(lambda: asker.pending)
+
+    def problems() -> list[str]:
+        # Once they are complete the channels stay useful, also while the registry keeps the latest change from us.
+        waiting = [] if channels.ready or channels.problem is None else [channels.problem]
+        return [*asker.problems(), *waiting]
+
     app = make_app(
         commands=CommandDoor(
             asker=asker,
@@ -204,9 +249,9 @@ async def _bridge(settings: Settings) -> int:
             clock_ms=_clock_ms,
             new_uuid=_new_uuid,
         ),
-        system_token=SystemToken(settings.system_token.get_secret_value()),
+        system_token=SystemToken(system_token),
         rate_limit=RateLimit(settings.http_requests_per_second_max, time.monotonic),
-        problems=asker.problems,
+        problems=problems,
         registry=registry,
         metrics=metrics,
     )

@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     )
     schema_registry_url: str | None = _setting(
         None,
-        "Schema registry of Airy's topics (reserved: values are read with Airy's published schemas)",
+        "Schema registry: its Confluent API, like http://registry:8080/apis/ccompat/v7; user and password may be in it",
         allowed="an http:// or https:// URL",
         pattern=r"^https?://[^\s]+$",
     )
@@ -327,5 +327,6 @@ def _allowed(field: str) -> str:
 def _wrong_value(environment: Mapping[str, str], field: str) -> str:
     """Say what is allowed, and what was given unless that is a secret."""
     secret = "SecretStr" in str(Settings.model_fields[field].annotation)
-    given = "" if secret else f", not {environment[variable(field)]!r}"
+    given = environment[variable(field)]
+    given = "" if secret or "@" in given else f", not {given!r}"  # an @ may stand behind a password
     return f"{variable(field)} must be {_allowed(field)}{given}"

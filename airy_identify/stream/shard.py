@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -48,6 +48,13 @@ class ShardState(StrEnum):
     STOPPED = "stopped"
 
 
+class Prepare(Protocol):
+    """What an agent has to learn before it can process records, since processing must not wait."""
+
+    def __call__(self, records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> Awaitable[None] | None:
+        """Return what has to be awaited, null when it is nothing. `waits` is told why that takes long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSpec:
     """What the shards of one agent have in common.
@@ -61,6 +68,7 @@ class ShardSpec:
     changelog: str
     needs_whole_log: bool = True
     compacted: bool = False
+    prepare: Prepare | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +284,8 @@ class Shard:
             return
         if records[0].offset < before:
             raise ReaderError(f"{self.name}: a batch begins at offset {records[0].offset}, expected {before} or later")
+        if not await self._prepared(records):
+            return
         batch = await self._process(records)
         last = batch.last_record
         batch.put(PROGRESS_KEY, encode_progress(Progress(offset=last.offset, fingerprint=fingerprint(last))))
@@ -291,6 +301,33 @@ class Shard:
         """Write rows into the store, which is up to date now: nobody else can have written to the changelog."""
         self._store.write(rows, position=changelog_position, now_ms=int(time.time() * 1000))
         self._changelog_position, self._synced_at = changelog_position, time.monotonic()
+
+    async def _prepared(self, records: list[ConsumerRecord]) -> bool:
+        """Let the agent learn what it needs; return false when the shard is no longer wanted before it has.
+
+        Meanwhile nothing is under way: no transaction is open, and the records are read again by whoever comes next.
+        """
+        to_do = None if self.spec.prepare is None else self.spec.prepare(records, self._waits)
+        if to_do is None:
+            return True
+        task = asyncio.ensure_future(to_do)
+        try:
+            while self.wanted and not task.done():
+                self._decided.clear()
+                decided = asyncio.ensure_future(self._decided.wait())
+                await asyncio.wait({task, decided}, return_when=asyncio.FIRST_COMPLETED)
+                decided.cancel()
+            if not task.done():
+                return False
+            task.result()
+        finally:
+            task.cancel()
+        if self.state is ShardState.WAITING:
+            self._enter(ShardState.RUNNING)
+        return True
+
+    def _waits(self, reason: str) -> None:
+        self._enter(ShardState.WAITING, reason)
 
     async def _process(self, records: list[ConsumerRecord]) -> Batch:
         """Let the agent work on the records. Raises `AgentFailedError` when it raised."""

@@ -31,7 +31,12 @@ def end_process(reason: str) -> None:
 
 
 class FollowedChannels(Protocol):
-    """Airy's channels, read before the first batch and followed from then on: `intake.channel_reader`."""
+    """Airy's channels, read before the first batch and followed from then on: `intake.channel_reader`.
+
+    `problem` says why they are not up to date, null while they are.
+    """
+
+    problem: str | None
 
     async def wait_until_ready(self) -> None:
         """Return once the directory is complete."""
@@ -78,9 +83,11 @@ class Worker:
 
     def problems(self) -> list[str]:
         """Say why this worker is not ready; empty when it is."""
+        channels = self._parts.channels.problem
+        behind = [] if channels is None else [f"channels: {channels}"]
         if self._shards is None or not self._shards.assigned_once:
-            return [self._phase]
-        return self._shards.problems()
+            return [self._phase, *behind]
+        return [*self._shards.problems(), *behind]
 
     async def run(self) -> None:
         """Live. Raises `TopicsNotReadyError`."""

@@ -3,14 +3,14 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from airy_identify.telemetry import BridgeMetrics, WorkerMetrics
+from airy_identify.telemetry import BridgeMetrics, SchemaRegistryMetrics, WorkerMetrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def rows() -> set[str]:
     found = set()
-    for make in (WorkerMetrics, BridgeMetrics):
+    for make in (WorkerMetrics, BridgeMetrics, SchemaRegistryMetrics):
         registry = CollectorRegistry()
         make(registry)
         for metric in registry._collector_to_names:

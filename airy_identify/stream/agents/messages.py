@@ -11,17 +11,19 @@ from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
 from airy_identify.wire.airy import decode_message
+from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.conversation_commands import encode_conversation_command
 from airy_identify.wire.errors import UndecodableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagesAgent:
-    """Processes Airy's messages."""
+    """Processes Airy's messages. `writers` are the schemas that the registry has, null when there is no registry."""
 
     names: TopicNames
     dead_letters: DeadLetters
     now_ms: Callable[[], int]
+    writers: WriterSchemas | None = None
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Send the message to its conversation; a tombstone names none and is passed over.
@@ -31,7 +33,7 @@ class MessagesAgent:
         if record.value is None:
             return
         try:
-            message = shorten(decode_message(record.value))
+            message = shorten(decode_message(record.value, self.writers))
         except UndecodableError as error:
             rejected = Rejected(reason=Reason.INVALID_FIELD, message=f"not a message of Airy: {error}")
             self.dead_letters.send(batch, record, rejected, self.now_ms())
