@@ -186,6 +186,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, resolver: SchemaRe
         ),
         limits=WatchdogLimits(),
         metrics=metrics,
+        keep_answer=dead_letters.send_answer,
         check=_topic_check(settings, partition_counts),
     )
 

@@ -94,8 +94,23 @@ class RegistryClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+    async def add_to(self, schemas: WriterSchemas, schema_id: int) -> bool:
+        """Add the schema of an id, or that it cannot be read; return false when the registry does not know the id."""
+        found = await self.schema(schema_id)
+        if found is None:
+            return False
+        if found.get("schemaType", "AVRO") != "AVRO" or found.get("references"):
+            schemas.refuse(schema_id, "is no Avro schema that stands for itself")
+        else:
+            schemas.add(schema_id, found["schema"])
+        return True
 
     async def schema(self, schema_id: int) -> dict[str, Any] | None:
         """Return what the registry has under an id: `schema` and more; null when it does not know the id."""
@@ -245,13 +260,8 @@ class SchemaResolver:
             raise RegistryUnavailableError(str(away.exceptions[0])) from errors
 
     async def _ask_for(self, schema_id: int) -> None:
-        found = await self._client.schema(schema_id)
-        if found is None:
+        if await self._client.add_to(self.schemas, schema_id):
+            self._metrics.registry_asked("found")
+        else:
             self._metrics.registry_asked("unknown")
             self.schemas.add_unknown(schema_id, self._clock())
-            return
-        self._metrics.registry_asked("found")
-        if found.get("schemaType", "AVRO") != "AVRO" or found.get("references"):
-            self.schemas.refuse(schema_id, "is no Avro schema that stands for itself")
-        else:
-            self.schemas.add(schema_id, found["schema"])

@@ -1,13 +1,65 @@
-"""Bytes become the fields of a request: JSON as RFC 8259 has it, and nothing that could not be written again."""
+"""Bytes become the fields of a request: JSON as RFC 8259 has it, or Avro single-object encoding.
+
+Over Kafka the first two bytes tell which: C3 01 begins Avro, and no JSON. The record that an Avro fingerprint names
+says which command it asks for.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from airy_identify.core.commands import AnswerFormat
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import JsonValue
 from airy_identify.intake import fields as read
-from airy_identify.wire import json_text
+from airy_identify.wire import json_text, schemas
+from airy_identify.wire.errors import UndecodableError
+from airy_identify.wire.plain_form import to_members
 
 REQUEST_ID_CHARACTERS_MAX = 255
+
+COMMAND_OF_RECORD = {
+    "airy_identify.IdentifyRequest": "identify",
+    "airy_identify.InfoRequest": "info",
+    "airy_identify.MergeRequest": "merge",
+    "airy_identify.UnmergeRequest": "unmerge",
+    "airy_identify.ReleaseRequest": "release",
+    "airy_identify.ForgetRequest": "forget",
+    "airy_identify.ResumeTokenRequest": "resume_token",
+}
+"""The Avro records that are requests, and the command that each asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRequest:
+    """A request as its bytes say it. `command` is null where a field has to name it."""
+
+    fields: dict[str, JsonValue]
+    command: str | None
+
+
+def format_of(value: bytes | None) -> AnswerFormat:
+    """Return the format of a value, and so of its answer."""
+    is_avro = value is not None and value.startswith(schemas.SINGLE_OBJECT_MARKER)
+    return AnswerFormat.AVRO if is_avro else AnswerFormat.JSON
+
+
+def parse_request(value: bytes | None) -> ParsedRequest | Rejected:
+    """Return the request that a value of `identify-requests` is, or why it is none (`malformed_json`, Avro too)."""
+    if value is not None and format_of(value) is AnswerFormat.AVRO:
+        return _parse_avro(value)
+    fields = _NO_VALUE if value is None else parse_json(value)
+    return fields if isinstance(fields, Rejected) else ParsedRequest(fields=fields, command=None)
+
+
+def _parse_avro(value: bytes) -> ParsedRequest | Rejected:
+    try:
+        name, datum = schemas.decode(value)
+    except UndecodableError as error:
+        return _undecodable(str(error))
+    command = COMMAND_OF_RECORD.get(name)
+    if command is None:
+        return _undecodable(f"{name} is no request")
+    return ParsedRequest(fields=to_members(name, datum), command=command)
 
 
 def parse_json(value: bytes | None) -> dict[str, JsonValue] | Rejected:
@@ -48,3 +100,11 @@ def is_request_id(text: str) -> bool:
 
 def _malformed(why: str) -> Rejected:
     return Rejected(reason=Reason.MALFORMED_JSON, message=f"The request must be a JSON object in UTF-8: {why}.")
+
+
+def _undecodable(why: str) -> Rejected:
+    message = f"The request begins as Avro single-object encoding, but is no request of a schema known here: {why}."
+    return Rejected(reason=Reason.MALFORMED_JSON, message=message)
+
+
+_NO_VALUE = _malformed("the record has no value")

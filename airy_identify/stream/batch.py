@@ -1,10 +1,12 @@
-"""A batch: records of one partition, and the rows and outputs that an agent makes of them.
+"""A batch: records of one partition, and the rows, outputs and answers that an agent makes of them.
 
-Rows are read through the batch's own writes. Nothing leaves the batch before its transaction.
+Rows are read through the batch's own writes. Nothing leaves the batch before its transaction. Outputs go to topics of
+ours, which must take them; answers go to reply topics, which are other people's: one that is refused must stop nothing.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
@@ -15,6 +17,33 @@ from airy_identify.kafka import partition_for
 Headers = Sequence[tuple[str, bytes | None]]
 Output = tuple[bytes | None, bytes | None, Headers]
 """Key, value, headers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer. `origin` is the record that it answers; `partition` is null when the key decides."""
+
+    origin: ConsumerRecord
+    topic: str
+    partition: int | None
+    key: bytes
+    value: bytes
+    headers: Headers
+
+    @property
+    def output(self) -> Output:
+        """The record to be sent."""
+        return self.key, self.value, self.headers
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much of a topic's `max.message.bytes` it takes."""
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.key) + len(self.value) + headers
+
+
+Diverted = Callable[[TopicPartition | None, Answer], str | None]
+"""Says why an answer cannot go where it should, or null. The place is null when the worker does not know the topic."""
 
 
 class ReadableTable(Protocol):
@@ -33,6 +62,7 @@ class Batch:
         self.source = TopicPartition(records[0].topic, records[0].partition)
         self.rows: dict[bytes, bytes | None] = {}
         self.outputs: dict[TopicPartition, list[Output]] = {}
+        self.answers: dict[TopicPartition | None, list[Answer]] = {}
         self.current: ConsumerRecord | None = None
         self._records = records
         self._table = table
@@ -74,6 +104,32 @@ class Batch:
         if partition is None:
             partition = partition_for(key or b"", self._partition_counts[topic])
         self.outputs.setdefault(TopicPartition(topic, partition), []).append((key, value, headers))
+
+    def answer(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None = None) -> None:
+        """Add an answer to the record at hand. Without `partition`, the key decides."""
+        assert self.current is not None  # noqa: S101 - agents answer the record that they process
+        answer = Answer(origin=self.current, topic=topic, partition=partition, key=key, value=value, headers=headers)
+        count = self._partition_counts.get(topic)
+        place = None
+        if count is not None:
+            place = TopicPartition(topic, partition_for(key, count) if partition is None else partition)
+        self.answers.setdefault(place, []).append(answer)
+
+    def divert(self, why: Diverted) -> list[tuple[Answer, str]]:
+        """Take out the answers that cannot go where they should, and return them with the reason."""
+        diverted: list[tuple[Answer, str]] = []
+        for place, answers in list(self.answers.items()):
+            left: list[Answer] = []
+            for answer in answers:
+                reason = why(place, answer)
+                if reason is None:
+                    left.append(answer)
+                else:
+                    diverted.append((answer, reason))
+            self.answers[place] = left
+            if not left:
+                del self.answers[place]
+        return diverted
 
 
 class Delivery:

@@ -5,8 +5,11 @@ StreamError
 ├── AgentFailedError       an agent raised on a record: this partition is paused
 ├── ReaderError            the reader is not where it has to be: opening again mends it (retriable)
 ├── StoreInUseError        another process has the data directory: ends this one
-└── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
+├── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
+└── ReplyTopicError        a reply topic does not take an answer: opening again, without it, mends it (retriable)
 """
+
+from aiokafka.structs import TopicPartition
 
 
 class StreamError(Exception):
@@ -24,7 +27,7 @@ class ShardClosedError(StreamError):
 
 
 class AgentFailedError(StreamError):
-    """An agent raised on a record. The whole batch was rolled back, and nothing passes this record.
+    """An agent raised on a record, or a record cannot be read. The whole batch was rolled back, and nothing passes this record.
 
     Operator action: read the record at the topic, partition and offset in the message, and mend the cause.
     """
@@ -53,3 +56,26 @@ class OutcomeUnknownError(StreamError):
     """
 
     retriable = True
+
+
+class ReplyTopicError(StreamError):
+    """A reply topic does not take an answer, and never will as it is. The batch was rolled back.
+
+    `size_bytes_min`: larger answers are not taken; 0 for none. `alone`: whether the answer was in a record batch of
+    its own; only then its size is known to be too much. `whole_topic`: whether other partitions are no better.
+
+    Operator action: mend the reply topic, or take it out of AIRY_IDENTIFY_REPLY_TOPICS; then retry the dead letters
+    with the code `undeliverable_answer`.
+    """
+
+    retriable = True
+
+    def __init__(
+        self, place: TopicPartition, why: str, *, size_bytes_min: int = 0, alone: bool = True, whole_topic: bool = True
+    ) -> None:
+        super().__init__(f"{place.topic}:{place.partition} {why}")
+        self.place = place
+        self.why = why
+        self.size_bytes_min = size_bytes_min
+        self.alone = alone
+        self.whole_topic = whole_topic

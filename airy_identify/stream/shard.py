@@ -19,13 +19,21 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client
-from airy_identify.stream.batch import Batch, Delivery
-from airy_identify.stream.errors import AgentFailedError, ReaderError, ShardClosedError, StoreInUseError, StreamError
+from airy_identify.stream.batch import Answer, Batch, Delivery
+from airy_identify.stream.errors import (
+    AgentFailedError,
+    ReaderError,
+    ReplyTopicError,
+    ShardClosedError,
+    StoreInUseError,
+    StreamError,
+)
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.opening import LogRange, check_progress, restore
 from airy_identify.stream.progress import fingerprint
+from airy_identify.stream.reply_topics import ReplyTopics
 from airy_identify.stream.store import Store, StoreMemory
-from airy_identify.stream.transaction import BatchTransaction
+from airy_identify.stream.transaction import BatchTransaction, abandon
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress, encode_progress
 
 logger = logging.getLogger(__name__)
@@ -89,6 +97,13 @@ class Deliver(Protocol):
         """Queue the delivery; the agent completes it."""
 
 
+class KeepAnswer(Protocol):
+    """Makes a dead letter of an answer that cannot be published."""
+
+    def __call__(self, batch: Batch, answer: Answer, why: str, now_ms: int) -> None:
+        """Add it to the outputs of the batch."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardEnvironment:
     """What the shards of a process share."""
@@ -98,6 +113,7 @@ class ShardEnvironment:
     memory: StoreMemory
     metrics: ShardMetrics
     deliver: Deliver
+    keep_answer: KeepAnswer
 
 
 class Shard:
@@ -121,6 +137,8 @@ class Shard:
         self._clients = environment.clients
         self._metrics = environment.metrics
         self._deliver = environment.deliver
+        self._keep_answer = environment.keep_answer
+        self._reply_topics = ReplyTopics(time.monotonic)
         directory = self._settings.data_dir / self._settings.app_id / self.name
         self._store = Store(directory, environment.memory)
         self._decided = asyncio.Event()
@@ -181,6 +199,14 @@ class Shard:
             await self._until_not_wanted()
         except StoreInUseError:
             raise
+        except ReplyTopicError as error:
+            # The batch comes again at once, without the answers that cannot be published.
+            logger.warning("shard %s opens again without some answers: %s", self.name, error)
+            self._metrics.shard_reopened(self.spec.agent, type(error).__name__)
+            self._reply_topics.learn(error)
+            if self._producer is not None:
+                abandon(self._producer)
+            await self._close()
         except (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError) as error:
             # A producer that is fenced between two sends refuses the next with `IllegalOperation`, no Kafka error.
             # aiokafka cancels the futures of a failed batch and of a closing client: nobody else cancels a shard
@@ -219,7 +245,11 @@ class Shard:
         await self._producer.start()
         fenced = time.monotonic()
         self._transaction = BatchTransaction(
-            self._producer, source=self.source, changelog=self.changelog, group_id=self._settings.app_id
+            self._producer,
+            source=self.source,
+            changelog=self.changelog,
+            group_id=self._settings.app_id,
+            one_by_one=self._reply_topics.one_by_one,
         )
         self._consumer = self._clients.consumer()
         await self._consumer.start()
@@ -275,7 +305,13 @@ class Shard:
         before = await self._consumer.position(self.source)
         if before != self.read_to:
             raise ReaderError(f"{self.name}: the reader stands at offset {before}, but has read up to {self.read_to}")
-        records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
+        try:
+            records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
+        except UnicodeDecodeError as error:  # aiokafka reads header names as UTF-8, and goes no further
+            raise AgentFailedError(
+                f"{self.source.topic}:{self.source.partition}: a record at offset {before} or after it has a header "
+                f"whose name is not UTF-8, and cannot be read"
+            ) from error
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
             await asyncio.wait_for(self._transaction.report_position(position), COMMIT_TIMEOUT_S)
@@ -287,6 +323,8 @@ class Shard:
         if not await self._prepared(records):
             return
         batch = await self._process(records)
+        for answer, why in batch.divert(self._reply_topics.why_not):
+            self._keep_answer(batch, answer, why, int(time.time() * 1000))
         last = batch.last_record
         batch.put(PROGRESS_KEY, encode_progress(Progress(offset=last.offset, fingerprint=fingerprint(last))))
         started = time.monotonic()

@@ -13,7 +13,7 @@ from airy_identify.kafka import KafkaClients, quieten_lost_futures, wait_for_bro
 from airy_identify.stream.app import AgentSpec, make_app
 from airy_identify.stream.batch import Delivery
 from airy_identify.stream.metrics import ShardMetrics
-from airy_identify.stream.shard import ShardEnvironment, ShardSettings, ShardSpec
+from airy_identify.stream.shard import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
 from airy_identify.stream.shards import ShardSet
 from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.watchdog import Watchdog, WatchdogLimits
@@ -56,6 +56,7 @@ class WorkerParts:
     shard_settings: ShardSettings
     limits: WatchdogLimits
     metrics: ShardMetrics
+    keep_answer: KeepAnswer
     check: Callable[[], Awaitable[list[str]]]
 
 
@@ -131,6 +132,7 @@ class Worker:
             memory=StoreMemory(),
             metrics=self._parts.metrics,
             deliver=deliver,
+            keep_answer=self._parts.keep_answer,
         )
         shards = self._shards = ShardSet(self._parts.shards, environment, on_death=self._fatal)
         follow_assignment(app, shards)

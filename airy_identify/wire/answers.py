@@ -1,6 +1,7 @@
 """What answers say: the 200 of every request and every error, over HTTP and Kafka alike, and how that becomes bytes.
 
-Whatever was stored, what leaves here is JSON in UTF-8: content that is no proper JSON is answered as the text it is.
+Whatever was stored, what leaves here is proper: content that is no JSON is answered as the text it is. An answer is
+written as its question was, as JSON in UTF-8 or in Avro single-object encoding.
 """
 
 from collections.abc import Callable
@@ -20,12 +21,14 @@ from airy_identify.core.answers import (
     JournalEntry,
     TokenGiven,
 )
+from airy_identify.core.commands import AnswerFormat
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import ChannelId, ConversationId, JsonValue, Message, RequestId
-from airy_identify.wire import json_text
+from airy_identify.wire import json_text, schemas
+from airy_identify.wire.plain_form import to_datum
 
 ANSWER_SCHEMA_HEADER = "airy_identify_schema"
-"""Kafka header of an answer: the full name of its record, since JSON does not say it."""
+"""Kafka header of an answer in either format: the full name of its record, since JSON does not say it."""
 IDENTIFY_RESPONSE = "airy_identify.IdentifyResponse"
 CONTACT_RESPONSE = "airy_identify.ContactResponse"
 UNMERGE_RESPONSE = "airy_identify.UnmergeResponse"
@@ -59,8 +62,10 @@ class AnswerBody:
     members: dict[str, JsonValue]
 
 
-def encode_answer(body: AnswerBody) -> bytes:
-    """Return an answer as JSON."""
+def encode_answer(body: AnswerBody, answer_format: AnswerFormat = AnswerFormat.JSON) -> bytes:
+    """Return an answer as bytes, in the format of its question."""
+    if answer_format is AnswerFormat.AVRO:
+        return schemas.encode(body.schema, to_datum(body.schema, body.members))
     return json_text.plain_json(body.members)
 
 

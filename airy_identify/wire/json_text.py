@@ -28,6 +28,11 @@ def plain_json(value: Mapping[str, JsonValue]) -> bytes:
     return _PLAIN.encode(value).encode()
 
 
+def plain_text(value: JsonValue) -> str:
+    """Return any JSON value as text, as `plain_json` has it. Raises ValueError for NaN and infinities."""
+    return _PLAIN.encode(value)
+
+
 def read_object(text: str) -> dict[str, JsonValue]:
     """Return the object that `canonical_json` wrote. Raises `UndecodableError` for any other text."""
     try:

@@ -65,6 +65,10 @@ class Schemas:
         """The full names of the records that can be written."""
         return tuple(self._writers)
 
+    def schema_of(self, record_name: str) -> Any:  # noqa: ANN401 - fastavro's parsed schemas
+        """Return today's schema of a record, parsed: names are full, attributes of ours are kept."""
+        return self._writers[record_name].schema
+
     def encode(self, record_name: str, datum: Mapping[str, Any]) -> bytes:
         """Return the datum in single-object encoding.
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.kafka import KafkaClients, close_client, partitions_of, quieten_lost_futures, read_to_end
@@ -195,6 +196,7 @@ async def running(
         memory=StoreMemory(),
         metrics=metrics,
         deliver=deliver,
+        keep_answer=lambda *_: pytest.fail("the counting agent answers nobody"),
     )
     shards = ShardSet(
         [installation.spec(needs_whole_log=needs_whole_log, prepare=prepare)], environment, on_death=deaths.append

@@ -70,6 +70,9 @@ def replay(
         tables[record.partition].apply(batch)
         for partition, outputs in batch.outputs.items():
             replayed.sent[partition.topic] += outputs
+        for listed in batch.answers.values():
+            for answer in listed:
+                replayed.sent[answer.topic].append(answer.output)
     replayed.rows = {partition: table.rows for partition, table in tables.items()}
     return replayed
 

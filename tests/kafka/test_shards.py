@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, ProducerFenced
+from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client, partition_for, quieten_lost_futures
@@ -106,7 +107,10 @@ async def test_a_former_owner_cannot_write_any_more(installation: Installation) 
     changelog = TopicPartition(installation.names["first-changelog"], 0)
     producers = [installation.clients.transactional_producer("the-shard", request_timeout_ms=5_000) for _ in range(2)]
     former, owner = (
-        BatchTransaction(producer, source=source, changelog=changelog, group_id="group") for producer in producers
+        BatchTransaction(
+            producer, source=source, changelog=changelog, group_id="group", one_by_one=lambda _topic: False
+        )
+        for producer in producers
     )
     quieten_lost_futures(asyncio.get_running_loop())
     await producers[0].start()
@@ -142,6 +146,35 @@ async def test_a_poisoned_record_pauses_its_partition_and_says_where(
         await mended.until_running()
         middle = await installation.dump_until("middle", lambda found: len(found) >= len(others) + 3)
     assert counts(middle)[KEYS[0]] == [1, 2, 3]
+
+
+async def test_a_record_that_cannot_be_read_pauses_its_partition_only(
+    installation: Installation, tmp_path: Path
+) -> None:
+    await send_header_name_that_is_no_text(installation, partition=1)
+    others = [key for key in KEYS if partition_for(key, PARTITIONS) != 1]
+    async with running(installation, tmp_path) as run:
+        await run.until(lambda: run.of(1).state is ShardState.PAUSED)
+        await installation.produce(*((key, b"after") for key in others))
+        await installation.dump_until("middle", lambda found: len(found) >= len(others))
+        assert f"{installation.names['source']}:1: a record at offset 0 or after it" in (run.of(1).reason or "")
+        assert run.deaths == []
+
+
+async def send_header_name_that_is_no_text(installation: Installation, *, partition: int) -> None:
+    """Append a record as some client libraries can: one of its headers has bytes as its name that are no UTF-8."""
+    producer = AIOKafkaProducer(bootstrap_servers=installation.clients.bootstrap_servers)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch.append(key=b"key", value=b"value", timestamp=None, headers=[("name", b"")])
+        data = bytearray(batch._build())
+        data[data.index(b"name")] = 0xFF
+        data[17:21] = calc_crc32c(bytes(data[21:])).to_bytes(4, "big")  # of everything after itself
+        batch._buffer = bytes(data)
+        await (await producer.send_batch(batch, installation.names["source"], partition=partition))
+    finally:
+        await close_client(producer)
 
 
 async def test_a_log_made_anew_keeps_its_shards_closed(installation: Installation, tmp_path: Path) -> None:

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 
 from aiokafka.structs import ConsumerRecord
 
-from airy_identify.core.reasons import Reason, Rejected
+from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import RequestId
 from airy_identify.intake.accept import accept
 from airy_identify.intake.channels import Channels
 from airy_identify.intake.policy import IntakePolicy, Request, Stamp
-from airy_identify.intake.requests import parse_json, request_id_of
+from airy_identify.intake.requests import format_of, is_request_id, parse_request, request_id_of
 from airy_identify.stream.agents.replies import DeadLetters, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
 from airy_identify.wire.commands import encode_command
-from airy_identify.wire.headers import read_reply
-
-_NO_VALUE = Rejected(reason=Reason.MALFORMED_JSON, message="the record has no value; send a JSON object")
+from airy_identify.wire.headers import read_reply, read_request_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +35,7 @@ class IntakeAgent:
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Append the command to the log, or refuse the request."""
-        origin = RequestId(f"{record.topic}-{record.partition}-{record.offset}")
+        origin = _default_request_id(record)
         stamp = self.stamp()
         headers = read_reply(
             record.headers,
@@ -48,28 +46,37 @@ class IntakeAgent:
         if isinstance(headers, Rejected):
             self.dead_letters.send(batch, record, headers, stamp.accepted_at_ms)
             return
-        fields = _NO_VALUE if record.value is None else parse_json(record.value)
-        if isinstance(fields, Rejected):
-            self.dead_letters.send(batch, record, fields, stamp.accepted_at_ms)
+        answer_format = format_of(record.value)
+        parsed = parse_request(record.value)
+        if isinstance(parsed, Rejected):
+            self.dead_letters.send(batch, record, parsed, stamp.accepted_at_ms)
             if headers.correlation_id is not None:  # somebody waits
-                send_error(batch, headers.reply_to(origin), origin, fields)
+                send_error(batch, headers.reply_to(origin, answer_format), origin, parsed)
             return
-        given_id = request_id_of(fields)
+        given_id = request_id_of(parsed.fields)
         request_id = origin if given_id is None or isinstance(given_id, Rejected) else RequestId(given_id)
-        reply_to = headers.reply_to(request_id)
+        reply_to = headers.reply_to(request_id, answer_format)
         if isinstance(given_id, Rejected):
             send_error(batch, reply_to, request_id, given_id)
             return
         request = Request(
-            fields=fields,
+            fields=parsed.fields,
             request_id=request_id,
             stamp=stamp,
             reply_to=reply_to,
             channels=self.channels,
             policy=self.policy,
         )
-        command = accept(request)
+        command = accept(request, parsed.command)
         if isinstance(command, Rejected):
             send_error(batch, reply_to, request_id, command)
         else:
             batch.send(self.names.identity_commands, command.tenant.encode(), encode_command(command))
+
+
+def _default_request_id(record: ConsumerRecord) -> RequestId:
+    """Return the id of a request that does not say its own: where it lies, or lay when it was first read."""
+    before = read_request_id(record.headers)
+    if before is not None and is_request_id(before):
+        return RequestId(before)
+    return RequestId(f"{record.topic}-{record.partition}-{record.offset}")

@@ -9,23 +9,32 @@ from airy_identify.core.commands import ReplyTo
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import RequestId
 from airy_identify.kafka import partition_for
-from airy_identify.stream.batch import Batch, Headers
+from airy_identify.stream.batch import Answer, Batch, Headers, Output
+from airy_identify.topics import DEAD_LETTER_BYTES_MAX
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, AnswerBody, encode_answer, error_body, iso_time
 from airy_identify.wire.headers import (
     CORRELATION_ID,
+    DEAD_LETTER_BYTES_LOST,
     DEAD_LETTER_CODE,
     DEAD_LETTER_OFFSET,
     DEAD_LETTER_PARTITION,
+    DEAD_LETTER_REPLY_PARTITION,
+    DEAD_LETTER_REPLY_TOPIC,
     DEAD_LETTER_TEXT,
     DEAD_LETTER_TIME,
     DEAD_LETTER_TOPIC,
+    UNDELIVERABLE_ANSWER,
 )
+
+_BYTES_KEPT_MAX = DEAD_LETTER_BYTES_MAX - 64 * 1024
+"""What of a record is kept: our own headers have to fit too."""
 
 
 def send_answer(batch: Batch, reply_to: ReplyTo, request_id: RequestId, body: AnswerBody) -> None:
     """Publish an answer: keyed by request id, with the caller's correlation id unchanged and the name of its schema."""
     headers: Headers = ((CORRELATION_ID, reply_to.correlation_id), (ANSWER_SCHEMA_HEADER, body.schema.encode()))
-    batch.send(reply_to.topic, request_id.encode(), encode_answer(body), headers, reply_to.partition)
+    value = encode_answer(body, reply_to.format)
+    batch.answer(reply_to.topic, request_id.encode(), value, headers, reply_to.partition)
 
 
 def send_error(batch: Batch, reply_to: ReplyTo, request_id: RequestId, rejected: Rejected) -> None:
@@ -50,15 +59,50 @@ class DeadLetters:
 
     def send(self, batch: Batch, record: ConsumerRecord, rejected: Rejected, now_ms: int) -> None:
         """Publish a record byte for byte, its own headers first, then where it came from and why it is here."""
+        output: Output = (record.key, record.value, tuple(record.headers))
+        self._send(batch, record, output, _Why(rejected.reason.value, rejected.message, now_ms))
+
+    def send_answer(self, batch: Batch, answer: Answer, why: str, now_ms: int) -> None:
+        """Publish an answer that its reply topic does not take, with the record it answers and where it should go."""
+        meant_for = [(DEAD_LETTER_REPLY_TOPIC, answer.topic)]
+        if answer.partition is not None:
+            meant_for.append((DEAD_LETTER_REPLY_PARTITION, str(answer.partition)))
+        self._send(batch, answer.origin, answer.output, _Why(UNDELIVERABLE_ANSWER, why, now_ms, tuple(meant_for)))
+
+    def _send(self, batch: Batch, origin: ConsumerRecord, output: Output, why: "_Why") -> None:
+        key, value, own_headers = output
+        number = origin.partition if key is None else partition_for(key, self.partitions)
+        more = why.meant_for
+        if (size_bytes := _size_bytes(output)) > _BYTES_KEPT_MAX:
+            # A record that was compressed may be larger than any that we can write. Nothing may stop for it.
+            key, value, own_headers = None, None, ()
+            more = (*more, (DEAD_LETTER_BYTES_LOST, str(size_bytes)))
         ours = (
-            (DEAD_LETTER_TOPIC, record.topic),
-            (DEAD_LETTER_PARTITION, str(record.partition)),
-            (DEAD_LETTER_OFFSET, str(record.offset)),
-            (DEAD_LETTER_CODE, rejected.reason.value),
-            (DEAD_LETTER_TEXT, rejected.message),
-            (DEAD_LETTER_TIME, iso_time(now_ms)),
+            (DEAD_LETTER_TOPIC, origin.topic),
+            (DEAD_LETTER_PARTITION, str(origin.partition)),
+            (DEAD_LETTER_OFFSET, str(origin.offset)),
+            (DEAD_LETTER_CODE, why.code),
+            (DEAD_LETTER_TEXT, why.text),
+            (DEAD_LETTER_TIME, iso_time(why.now_ms)),
+            *more,
         )
-        headers: Headers = (*record.headers, *((name, text.encode()) for name, text in ours))
-        number = record.partition if record.key is None else partition_for(record.key, self.partitions)
-        batch.send(self.topic, record.key, record.value, headers, number % self.partitions)
-        self.metrics.dead_lettered(rejected.reason.value)
+        headers: Headers = (*own_headers, *((name, said.encode()) for name, said in ours))
+        batch.send(self.topic, key, value, headers, number % self.partitions)
+        self.metrics.dead_lettered(why.code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """What our headers of a dead letter say besides where it came from."""
+
+    code: str
+    text: str
+    now_ms: int
+    meant_for: tuple[tuple[str, str], ...] = ()
+
+
+def _size_bytes(output: Output) -> int:
+    key, value, headers = output
+    return (
+        len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(text or b"") + 10 for name, text in headers)
+    )

@@ -47,6 +47,8 @@ def test_the_commands_are_these() -> None:
         "dead-letters",
         "dead-letters list",
         "dead-letters show",
+        "dead-letters retry",
+        "dead-letters export",
         "openapi",
     }
 
@@ -77,6 +79,11 @@ def test_every_help_has_an_example_that_names_the_command(path: tuple[str, ...])
         ("state", "get", "--external-id", "  "),
         ("dead-letters", "show", "3"),
         ("dead-letters", "list", "--newest", "0"),
+        ("dead-letters", "retry"),
+        ("dead-letters", "retry", "3"),
+        ("dead-letters", "retry", "3:1", "--all"),
+        ("dead-letters", "retry", "--code", "x", "--all"),
+        ("dead-letters", "export", "--output", "."),
         ("dev", "--http-port", "0"),
     ],
 )
@@ -116,6 +123,8 @@ def test_processes_do_not_start_without_secrets(command: str, missing: list[str]
         ("state", "get", "x"),
         ("dead-letters", "list"),
         ("dead-letters", "show", "0:0"),
+        ("dead-letters", "retry", "--all", "--yes"),
+        ("dead-letters", "export"),
         ("identify", "--channel-id", "c", "--external-id", "u"),
     ],
 )

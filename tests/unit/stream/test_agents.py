@@ -72,7 +72,8 @@ def process(agent: object, record: object, rows: Rows | None = None) -> Batch:
 
 
 def sent(batch: Batch, topic: str) -> list[Output]:
-    return [output for partition, outputs in batch.outputs.items() if partition.topic == topic for output in outputs]
+    outputs = [output for partition, outputs in batch.outputs.items() if partition.topic == topic for output in outputs]
+    return outputs + [answer.output for listed in batch.answers.values() for answer in listed if answer.topic == topic]
 
 
 def request(**fields: object) -> bytes:
@@ -140,6 +141,7 @@ def test_a_reply_topic_that_is_not_allowed_stops_the_request() -> None:
 
     assert len(sent(batch, NAMES.dead_letters)) == 1
     assert len(batch.outputs) == 1
+    assert batch.answers == {}
 
 
 def test_messages_go_to_their_conversation() -> None:
