@@ -7,6 +7,7 @@ from airy_identify.ops.commands.dead_letters import dead_letters
 from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
 from airy_identify.ops.commands.identify import identify
+from airy_identify.ops.commands.schemas import schemas
 from airy_identify.ops.commands.state import state
 from airy_identify.ops.commands.topics import topics
 from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES
@@ -51,7 +52,7 @@ def openapi() -> None:
     print_json(document())
 
 
-for command in (dev, demo, topics, identify, state, dead_letters):
+for command in (dev, demo, topics, schemas, identify, state, dead_letters):
     main.add_command(command)
 
 

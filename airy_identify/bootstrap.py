@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -18,7 +19,7 @@ from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
 from airy_identify.ops.topics import check_topics, read_topics
-from airy_identify.registry import RegistryClient, SchemaResolver
+from airy_identify.registry import RegistryClient, SchemaResolver, wait_for_ids
 from airy_identify.settings import Settings
 from airy_identify.stream.agents.conversation import ConversationAgent
 from airy_identify.stream.agents.identity import IdentityAgent
@@ -28,7 +29,8 @@ from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.app import AgentSpec
 from airy_identify.stream.shard import Prepare, ShardSettings, ShardSpec
 from airy_identify.stream.watchdog import WatchdogLimits
-from airy_identify.stream.worker import TopicsNotReadyError, Worker, WorkerParts
+from airy_identify.stream.worker import SchemasNotReadyError, TopicsNotReadyError, Worker, WorkerParts
+from airy_identify.subjects import answer_subject, schema_text
 from airy_identify.telemetry import BridgeMetrics, SchemaRegistryMetrics, WorkerMetrics, set_up_logging
 from airy_identify.topics import (
     CONVERSATION,
@@ -37,6 +39,7 @@ from airy_identify.topics import (
     INTAKE,
     MESSAGES,
     TopicDeclaration,
+    TopicNames,
     declare,
     declare_airy,
 )
@@ -48,6 +51,7 @@ from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.answers import ANSWER_RECORDS
 from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.resume_token import ResumeTokenSigner
 
@@ -90,8 +94,8 @@ def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[To
 
 async def _worker(settings: Settings) -> int:
     registry = CollectorRegistry()
-    async with _schema_resolver(settings, registry) as resolver:
-        return await _live(settings, registry, Worker(_worker_parts(settings, WorkerMetrics(registry), resolver)))
+    async with _schema_registry(settings, registry) as found:
+        return await _live(settings, registry, Worker(_worker_parts(settings, WorkerMetrics(registry), found)))
 
 
 async def _live(settings: Settings, registry: CollectorRegistry, worker: Worker) -> int:
@@ -104,35 +108,58 @@ async def _live(settings: Settings, registry: CollectorRegistry, worker: Worker)
         except TopicsNotReadyError as error:
             logger.critical("the topics are not as they have to be; `airy-identify topics check` says more:\n%s", error)
             return EXIT_FAILED
+        except SchemasNotReadyError as error:
+            logger.critical("the registry lacks schemas of ours; run `airy-identify schemas register`:\n%s", error)
+            return EXIT_FAILED
     logger.info("worker stopped")
     return EXIT_OK
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SchemaRegistry:
+    """What a process has of the schema registry."""
+
+    client: RegistryClient
+    resolver: SchemaResolver
+
+    def prepare(self, records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> Awaitable[None] | None:
+        """Let a shard learn the schemas of its records before they are processed."""
+        return self.resolver.learn((record.value for record in records), waits)
+
+
 @asynccontextmanager
-async def _schema_resolver(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[SchemaResolver | None]:
-    """Give what learns schemas from the registry, null when none is configured."""
+async def _schema_registry(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[_SchemaRegistry | None]:
+    """Give the schema registry, null when none is configured."""
     if settings.schema_registry_url is None:
         yield None
         return
     async with RegistryClient(settings.schema_registry_url) as client:
-        yield SchemaResolver(client, WriterSchemas(), SchemaRegistryMetrics(registry))
+        resolver = SchemaResolver(client, WriterSchemas(), SchemaRegistryMetrics(registry))
+        yield _SchemaRegistry(client=client, resolver=resolver)
 
 
-def _prepare(resolver: SchemaResolver | None) -> Prepare | None:
-    """Return what lets a shard learn the schemas of its records before they are processed."""
-    if resolver is None:
-        return None
+def _schema_check(
+    names: TopicNames, client: RegistryClient, schema_ids: dict[str, int]
+) -> Callable[[Callable[[str], None]], Awaitable[list[str]]]:
+    """Return what learns the ids of the records of answers before a worker begins."""
 
-    def prepare(records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> Awaitable[None] | None:
-        return resolver.learn((record.value for record in records), waits)
+    async def check(waits: Callable[[str], None]) -> list[str]:
+        subjects = {answer_subject(names, record): record for record in ANSWER_RECORDS}
+        texts = {subject: schema_text(record) for subject, record in subjects.items()}
+        found = await wait_for_ids(client, texts, waits)
+        schema_ids.update({subjects[subject]: number for subject, number in found.items() if number is not None})
+        return [f"{subject}: today's schema is not registered" for subject, number in found.items() if number is None]
 
-    return prepare
+    return check
 
 
-def _worker_parts(settings: Settings, metrics: WorkerMetrics, resolver: SchemaResolver | None) -> WorkerParts:
+def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaRegistry | None) -> WorkerParts:
     names = settings.topic_names
     clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
+    resolver = None if registry is None else registry.resolver
     writers = None if resolver is None else resolver.schemas
+    prepare: Prepare | None = None if registry is None else registry.prepare
+    schema_ids: dict[str, int] = {}
     directory = ChannelDirectory(writers)
     partition_counts: dict[str, int] = {}
     dead_letters = DeadLetters(topic=names.dead_letters, partitions=settings.partitions, metrics=metrics)
@@ -150,11 +177,13 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, resolver: SchemaRe
         dead_letters=dead_letters,
         partitions=partition_counts,
         stamp=lambda: Stamp(accepted_at_ms=_clock_ms(), new_id=ConversationId(_new_uuid())),
+        writers=writers,
+        schema_ids=schema_ids,
     )
     messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms, writers=writers)
-    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
+    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions, schema_ids=schema_ids)
     signer = ResumeTokenSigner(settings.jwt_secret_bytes)
-    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer)
+    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer, schema_ids=schema_ids)
     return WorkerParts(
         clients=clients,
         channels=ChannelReader(clients, names.airy_channels, directory, resolver),
@@ -165,14 +194,20 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, resolver: SchemaRe
             AgentSpec(name=CONVERSATION, log=names.conversation_commands, process=conversation.process),
         ),
         shards=(
-            ShardSpec(agent=INTAKE, log=names.requests, changelog=names.changelog(INTAKE), needs_whole_log=False),
+            ShardSpec(
+                agent=INTAKE,
+                log=names.requests,
+                changelog=names.changelog(INTAKE),
+                needs_whole_log=False,
+                prepare=prepare,
+            ),
             ShardSpec(
                 agent=MESSAGES,
                 log=names.airy_messages,
                 changelog=names.changelog(MESSAGES),
                 needs_whole_log=False,
                 compacted=True,
-                prepare=_prepare(resolver),
+                prepare=prepare,
             ),
             ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
             ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
@@ -188,6 +223,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, resolver: SchemaRe
         metrics=metrics,
         keep_answer=dead_letters.send_answer,
         check=_topic_check(settings, partition_counts),
+        check_schemas=None if registry is None else _schema_check(names, registry.client, schema_ids),
     )
 
 
@@ -219,7 +255,8 @@ async def _bridge(settings: Settings) -> int:
     if settings.system_token is None:
         raise LookupError("the bridge does not start without a system token")
     registry = CollectorRegistry()
-    async with _schema_resolver(settings, registry) as resolver:
+    async with _schema_registry(settings, registry) as found:
+        resolver = None if found is None else found.resolver
         writers = None if resolver is None else resolver.schemas
         clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
         topic = settings.topic_names.airy_channels

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote
@@ -121,7 +121,9 @@ class RegistryClient:
 
     async def find(self, subject: str, schema: str) -> int | None:
         """Return the id of a schema in a subject, null when the subject does not have it."""
-        found = await self._call("POST", f"/subjects/{quote(subject, safe='')}", {"schema": schema})
+        found = await self._call(
+            "POST", f"/subjects/{quote(subject, safe='')}", {"schema": schema, "schemaType": "AVRO"}
+        )
         return None if found is None else int(found["id"])
 
     async def register(self, subject: str, schema: str) -> int:
@@ -130,7 +132,9 @@ class RegistryClient:
         Raises:
             RegistryRefusedError: It is not compatible.
         """
-        registered = await self._call("POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
+        registered = await self._call(
+            "POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema, "schemaType": "AVRO"}
+        )
         if registered is None:
             raise RegistryUnavailableError(f"the schema registry at {self} takes no schemas")
         return int(registered["id"])
@@ -138,7 +142,7 @@ class RegistryClient:
     async def compatible(self, subject: str, schema: str) -> bool:
         """Return whether the subject would take the schema, by its level of compatibility; a new subject takes any."""
         path = f"/compatibility/subjects/{quote(subject, safe='')}/versions"
-        found = await self._call("POST", path, {"schema": schema})
+        found = await self._call("POST", path, {"schema": schema, "schemaType": "AVRO"})
         return True if found is None else bool(found["is_compatible"])
 
     async def versions(self, subject: str) -> list[int]:
@@ -186,6 +190,21 @@ class RegistryClient:
 
 Waits = Callable[[str], None]
 """Told, at each attempt that failed, why somebody has to wait."""
+
+
+async def wait_for_ids(client: RegistryClient, schemas: Mapping[str, str], waits: Waits) -> dict[str, int | None]:
+    """Return the id of each schema by its subject, null where the subject does not have it. Waits for the registry."""
+    found: dict[str, int | None] = {}
+    pause_s = _RETRY_FIRST_S
+    while missing := [subject for subject in schemas if subject not in found]:
+        try:
+            for subject in missing:
+                found[subject] = await client.find(subject, schemas[subject])
+        except RegistryUnavailableError as error:
+            waits(str(error))
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _RETRY_MAX_S)
+    return found
 
 
 class SchemaResolver:

@@ -21,9 +21,14 @@ def published(name: str) -> Definition:
 
 
 class ForeignWriter:
-    """Writes Avro records with schemas that it registers by itself, as other teams' programs do."""
+    """Writes Avro records with schemas that it registers by itself, as other teams' programs do.
 
-    def __init__(self, settings: Settings, registry_url: str) -> None:
+    With a strategy for subjects it registers nothing, and takes the latest schema from where the strategy says.
+    """
+
+    def __init__(self, settings: Settings, registry_url: str, strategy: Any = None) -> None:
+        found = {"auto.register.schemas": False, "use.latest.version": True, "subject.name.strategy": strategy}
+        self._config = {} if strategy is None else found
         self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
         self._registry = SchemaRegistryClient({"url": registry_url})
         self._serializers: dict[str, AvroSerializer] = {}
@@ -32,7 +37,7 @@ class ForeignWriter:
         """Return the value as Confluent's serializer makes it; the schema is in the registry then."""
         text = json.dumps(definition)
         if text not in self._serializers:
-            self._serializers[text] = AvroSerializer(self._registry, text)
+            self._serializers[text] = AvroSerializer(self._registry, text, conf=self._config or None)
         data = self._serializers[text](value, SerializationContext(topic, MessageField.VALUE))
         assert isinstance(data, bytes)
         return data

@@ -18,6 +18,7 @@ from airy_identify.registry import (
     RegistryRefusedError,
     RegistryUnavailableError,
     SchemaResolver,
+    wait_for_ids,
 )
 from airy_identify.wire.confluent import WriterSchemas, frame
 from airy_identify.wire.errors import UndecodableError
@@ -266,3 +267,12 @@ async def test_a_refused_schema_says_why(setup: Setup) -> None:
 
     with pytest.raises(RegistryRefusedError, match="incompatible with version 1"):
         await setup.client.register("s", SCHEMA)
+
+
+async def test_ids_of_schemas_are_waited_for_and_null_where_there_are_none(setup: Setup) -> None:
+    setup.fake.says("/subjects/known", (500, "x"), (503, "x"), (200, {"id": 7, "version": 1, "schema": SCHEMA}))
+
+    found = await wait_for_ids(setup.client, {"known": SCHEMA, "unknown": SCHEMA}, setup.waited.append)
+
+    assert found == {"known": 7, "unknown": None}
+    assert len(setup.waited) == 2
