@@ -92,6 +92,14 @@ def without(definition: Definition, name: str) -> Definition:
     return definition | {"fields": [field for field in definition["fields"] if field["name"] != name]}
 
 
+async def dead_letters(service: Service) -> set[tuple[int, int]]:
+    """Return the places of all dead letters."""
+    return {
+        (record.partition, record.offset)
+        for record in await read(service.settings, service.settings.topic_names.dead_letters)
+    }
+
+
 async def last_message(service: Service, who: str) -> Any:
     answer: Answer = await service.identify(external_id=who)
     return answer["conversations"][0]["last_message"] or {}
@@ -276,7 +284,7 @@ async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
     writer.write_bytes(topic, "0", encoded["0"])
     await until_last_message(service, who, "sent at 0")
 
-    letters_before = await read(settings, settings.topic_names.dead_letters)
+    letters_before = await dead_letters(service)
     await registry.stop()
     for name, data in encoded.items():
         writer.write_bytes(topic, name, data)
@@ -303,6 +311,6 @@ async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
         return bool(arrived > len(encoded))
 
     await poll(all_here, "messages were lost")
-    assert await read(settings, settings.topic_names.dead_letters) == letters_before
+    assert await dead_letters(service) == letters_before
     assert "no longer waited for" in service.worker.log_file.read_text(encoding="utf-8")
     assert "airy_identify_schema_registry_waiting 0.0" in (await service.worker.status("/metrics"))[1]
