@@ -35,8 +35,8 @@ dev: $(INSTALLED) ## Kafka, a worker and a bridge in this terminal, until Ctrl-C
 test: lint ## Every test, on Kafkas of its own, with coverage, in PROCESSES=2
 	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -p tests.coverage_gate
 
-check: lint ## The quick loop: everything that needs no Kafka
-	@$(BIN)/python -m pytest -q -m "not kafka"
+check: lint ## The quick loop: everything that needs neither Kafka nor Java
+	@$(BIN)/python -m pytest -q -m "not kafka and not java"
 
 lint: $(READY) ## Style, format, types, import layers
 	@$(BIN)/ruff check --quiet

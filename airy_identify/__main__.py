@@ -19,6 +19,7 @@ from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
 from airy_identify.ops.commands.identify import identify
 from airy_identify.ops.commands.person import person
+from airy_identify.ops.commands.schemas import schemas
 from airy_identify.ops.commands.skips import skip, skips
 from airy_identify.ops.commands.state import state
 from airy_identify.ops.commands.topics import topics
@@ -81,6 +82,7 @@ _COMMANDS = (
     dev,
     demo,
     topics,
+    schemas,
     identify,
     person,
     state,

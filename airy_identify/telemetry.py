@@ -29,6 +29,7 @@ _PRIVATE_KEYS = frozenset(
         "first_name",
         "headers",
         "identifiers",
+        "jwt_previous_secret",
         "jwt_secret",
         "last_message",
         "last_name",
@@ -268,3 +269,28 @@ class BridgeMetrics:
     def watch_pending(self, count: Callable[[], int]) -> None:
         """Take the number of waiting requests from this function whenever the metrics are read."""
         self._pending.set_function(lambda: float(count()))
+
+
+class SchemaRegistryMetrics:
+    """The metrics of a worker or a bridge about the schema registry; there are none without one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._lookups = Counter(
+            "airy_identify_schema_lookups",
+            "Schema ids asked for: `found`, `unknown` or `unavailable`",
+            ("outcome",),
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "airy_identify_schema_registry_waiting",
+            "Readers that stand still because the schema registry does not answer",
+            registry=registry,
+        )
+
+    def registry_asked(self, outcome: str) -> None:
+        """Count one lookup: `found`, `unknown` or `unavailable`."""
+        self._lookups.labels(outcome).inc()
+
+    def registry_waiting(self, count: int) -> None:
+        """Note how many readers wait for the registry now."""
+        self._waiting.set(count)

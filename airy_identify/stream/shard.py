@@ -327,6 +327,8 @@ class Shard:
             return
         if records[0].offset < before:
             raise ReaderError(f"{self.name}: a batch begins at offset {records[0].offset}, expected {before} or later")
+        if not await self._prepared(records):
+            return
         table = RowsBefore(self._store)
         batch = await self._process(records, table)
         for answer, why in batch.divert(self._reply_topics.why_not):
@@ -352,6 +354,33 @@ class Shard:
         """Write rows into the store, which is up to date now: nobody else can have written to the changelog."""
         self._store.write(rows, position=changelog_position, now_ms=self._environment.clock_ms())
         self._changelog_position, self._synced_at = changelog_position, time.monotonic()
+
+    async def _prepared(self, records: list[ConsumerRecord]) -> bool:
+        """Let the agent learn what it needs; return false when the shard is no longer wanted before it has.
+
+        Meanwhile nothing is under way: no transaction is open, and the records are read again by whoever comes next.
+        """
+        to_do = None if self.spec.prepare is None else self.spec.prepare(records, self._waits)
+        if to_do is None:
+            return True
+        task = asyncio.ensure_future(to_do)
+        try:
+            while self.wanted and not task.done():
+                self._decided.clear()
+                decided = asyncio.ensure_future(self._decided.wait())
+                await asyncio.wait({task, decided}, return_when=asyncio.FIRST_COMPLETED)
+                decided.cancel()
+            if not task.done():
+                return False
+            task.result()
+        finally:
+            task.cancel()
+        if self.state is ShardState.WAITING:
+            self._enter(ShardState.RUNNING)
+        return True
+
+    def _waits(self, reason: str) -> None:
+        self._enter(ShardState.WAITING, reason)
 
     async def _process(self, records: list[ConsumerRecord], table: RowsBefore) -> Batch:
         """Let the agent work on the records. Raises `AgentFailedError` when it raised."""

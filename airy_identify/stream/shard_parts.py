@@ -1,11 +1,13 @@
 """What a shard is made of: what it reads and writes, the settings it works by, and what it shares with the others."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+from aiokafka.structs import ConsumerRecord
 
 from airy_identify.kafka import KafkaClients
 from airy_identify.stream.batch import Answer, Batch, Delivery
@@ -25,6 +27,13 @@ class ShardState(StrEnum):
     STOPPED = "stopped"
 
 
+class Prepare(Protocol):
+    """What an agent has to learn before it can process records, since processing must not wait."""
+
+    def __call__(self, records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> Awaitable[None] | None:
+        """Return what has to be awaited, null when it is nothing. `waits` is told why that takes long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSpec:
     """What the shards of one agent have in common.
@@ -38,6 +47,7 @@ class ShardSpec:
     changelog: str
     needs_whole_log: bool = True
     compacted: bool = False
+    prepare: Prepare | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

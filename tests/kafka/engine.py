@@ -16,7 +16,14 @@ from airy_identify.ops.topics import create_topics
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import Batch, Delivery
 from airy_identify.stream.shard import Shard
-from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec, ShardState, wall_clock_ms
+from airy_identify.stream.shard_parts import (
+    Prepare,
+    ShardEnvironment,
+    ShardSettings,
+    ShardSpec,
+    ShardState,
+    wall_clock_ms,
+)
 from airy_identify.stream.shards import ShardSet
 from airy_identify.stream.store import StoreMemory
 from airy_identify.topics import TopicDeclaration
@@ -134,12 +141,13 @@ class Installation:
                 await asyncio.sleep(POLL_S)
         return records
 
-    def spec(self, *, needs_whole_log: bool = True) -> ShardSpec:
+    def spec(self, *, needs_whole_log: bool = True, prepare: Prepare | None = None) -> ShardSpec:
         return ShardSpec(
             agent="first",
             log=self.names["source"],
             changelog=self.names["first-changelog"],
             needs_whole_log=needs_whole_log,
+            prepare=prepare,
         )
 
     def settings(self, data_dir: Path, *, store_max_age_ms: int = 24 * 60 * 60 * 1000) -> ShardSettings:
@@ -186,6 +194,7 @@ async def running(
     needs_whole_log: bool = True,
     cluster_id: str | None = None,
     clock_ms: Callable[[], int] = wall_clock_ms,
+    prepare: Prepare | None = None,
 ) -> AsyncIterator[Running]:
     """Run the counting agent on all partitions of `source`; stop in good order at the end."""
     quieten_lost_futures(asyncio.get_running_loop())
@@ -209,7 +218,9 @@ async def running(
         cluster_id=cluster_id,
         clock_ms=clock_ms,
     )
-    shards = ShardSet([installation.spec(needs_whole_log=needs_whole_log)], environment, on_death=deaths.append)
+    shards = ShardSet(
+        [installation.spec(needs_whole_log=needs_whole_log, prepare=prepare)], environment, on_death=deaths.append
+    )
     shards.assign((installation.names["source"], partition) for partition in range(PARTITIONS))
     try:
         yield Running(shards, metrics, deaths)

@@ -32,6 +32,9 @@ INTERFACE_VERSION = "1.0.0"
 """Of the interface, not of the program: the second number grows with every addition."""
 
 REPLIES = "replies"
+_CONFLUENT = (
+    " Requests in Avro may also be in the Confluent wire format (0, the schema id, the datum); they are answered in it."
+)
 _SEND, _RECEIVE = "send", "receive"
 _COMMANDS = (
     "IdentifyCommand",
@@ -68,7 +71,8 @@ def asyncapi(settings: Settings) -> Document:
                 "`isolation.level=read_committed`. The other topics are the service's own: they are described for "
                 "operators, and only the service writes them. Whoever may write requests can identify anybody, and "
                 "whoever reads answers reads resume tokens: guard both with ACLs."
-            ),
+            )
+            + ("" if settings.schema_registry_url is None else _CONFLUENT),
         },
         "defaultContentType": "application/json",
         "servers": {

@@ -1,6 +1,6 @@
 """The agent of `conversation-commands`: keeps each conversation's last message, and answers at a slip's last stop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiokafka.structs import ConsumerRecord
@@ -14,7 +14,7 @@ from airy_identify.stream.agents import trail
 from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
-from airy_identify.wire.answers import identified_body, info_body, token_body
+from airy_identify.wire.answers import SchemaIds, identified_body, info_body, token_body
 from airy_identify.wire.conversation_commands import decode_conversation_command, encode_conversation_command
 from airy_identify.wire.rows import decode_conversation_row, encode_conversation_key, encode_conversation_row
 
@@ -36,11 +36,15 @@ class NoSigner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationAgent:
-    """Processes messages and slips. `partitions` is the number of partitions of `conversation-commands`."""
+    """Processes messages and slips. `partitions` is the number of partitions of `conversation-commands`.
+
+    `schema_ids` are the registry's ids of the records of answers.
+    """
 
     names: TopicNames
     partitions: int
     signer: Signer
+    schema_ids: SchemaIds = field(default_factory=dict)
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Apply the message, let the slip visit this partition and go on, or erase the conversation."""
@@ -71,14 +75,15 @@ class ConversationAgent:
             return
         answer = finish(visited)
         body = identified_body(answer, self.signer.sign) if isinstance(answer, Identified) else info_body(answer)
-        send_answer(batch, slip.reply_to, slip.request_id, body)
+        send_answer(batch, slip.reply_to, slip.request_id, body, self.schema_ids)
 
     def _give_token(self, slip: TokenSlip, batch: Batch) -> None:
         given = give_token(slip, self._read(batch, slip.conversation_id))
         if isinstance(given, Rejected):
-            send_error(batch, slip.reply_to, slip.request_id, given)
+            send_error(batch, slip.reply_to, slip.request_id, given, self.schema_ids)
         else:
-            send_answer(batch, slip.reply_to, slip.request_id, token_body(given, self.signer.sign))
+            body = token_body(given, self.signer.sign)
+            send_answer(batch, slip.reply_to, slip.request_id, body, self.schema_ids)
 
     def _read(self, batch: Batch, conversation_id: ConversationId) -> ConversationRow | None:
         row = batch.get(encode_conversation_key(conversation_id))
