@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from aiokafka.admin import NewPartitions, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 
-from airy_identify.kafka import partition_for
+from airy_identify.kafka import close_client, partition_for
 from airy_identify.ops.admin import connect
 from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.stream.group import cluster_id
@@ -170,6 +171,27 @@ async def test_a_changelog_made_anew(installation: Installation, tmp_path: Path,
             )
     assert await installation.dump("first-changelog") == []
     assert len(await installation.dump("middle")) == len(KEYS), "nothing is sent again"
+
+
+async def test_a_log_that_begins_with_aborted_records_fits(installation: Installation, tmp_path: Path) -> None:
+    """The group's offset lies behind them, and nothing was applied: this is no table whose changelog is lost."""
+    producer = installation.clients.transactional_producer(f"{installation.prefix}other", request_timeout_ms=10_000)
+    await producer.start()
+    await producer.begin_transaction()
+    await producer.send_and_wait(installation.names["source"], value=b"aborted", key=HURT_KEYS[0], partition=HURT)
+    await producer.abort_transaction()
+    await close_client(producer)
+    for _ in range(2):
+        async with running(installation, tmp_path) as run:
+            await run.until_running()
+            await run.until(partial(passed, run, 2))
+    await apply(installation, tmp_path)
+
+
+def passed(run: Running, position: int) -> bool:
+    """Whether the group's offset of the hurt partition is written."""
+    transaction = run.of(HURT)._transaction
+    return transaction is not None and transaction._reported_position == position
 
 
 async def test_a_changelog_whose_start_is_gone(installation: Installation, tmp_path: Path) -> None:
