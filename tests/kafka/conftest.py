@@ -88,7 +88,11 @@ def service(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Ite
     tenants = make_tenants(TENANTS)
     patient = 30_000  # a busy machine is no reason for a 504
     settings = settings_of(
-        broker, directory, channel_tenants=channels_of(tenants), requests_tenants=None, request_timeout_ms=patient
+        broker,
+        directory,
+        channel_tenants=channels_of(tenants),
+        requests_tenants={"default", *(tenant.name for tenant in tenants)},
+        request_timeout_ms=patient,
     )
     worker, bridge = (ServiceProcess(command, settings, directory) for command in ("worker", "web"))
     asking = Service(settings, str(uuid.uuid4()), worker, bridge, list(tenants))
