@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,8 +35,8 @@ dev: $(INSTALLED) ## Kafka, a worker and a bridge in this terminal, until Ctrl-C
 test: lint ## Every test, on Kafkas of its own, with coverage, in PROCESSES=2
 	@$(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -p tests.coverage_gate
 
-check: lint ## The quick loop: everything that needs no Kafka
-	@$(BIN)/python -m pytest -q -m "not kafka"
+check: lint ## The quick loop: everything that needs neither Kafka nor Java
+	@$(BIN)/python -m pytest -q -m "not kafka and not java"
 
 lint: $(READY) ## Style, format, types, import layers
 	@$(BIN)/ruff check --quiet
@@ -75,6 +75,9 @@ bench: $(READY) ## Throughput, latency and CPU share through real topics
 
 scale: $(READY) ## What an identify costs, and a contact takes, with CONTACTS=1000000 of them
 	@$(BIN)/python -m benchmarks.scale --contacts $(CONTACTS)
+
+bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer (CONTACTS=1000000)
+	@$(BIN)/python -m benchmarks.restore --contacts $(CONTACTS)
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
 	@$(PIP_INSTALL) uv==$(UV_VERSION)

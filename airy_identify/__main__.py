@@ -1,9 +1,17 @@
 """The command line: assembles the commands; what they do is in `ops` and `bootstrap`."""
 
+from collections.abc import AsyncIterator
+
 import click
 
 from airy_identify.ops.asyncapi.document import asyncapi as asyncapi_document
-from airy_identify.ops.commands.base import Commands, example, print_json, settings_of_environment
+from airy_identify.ops.commands.base import (
+    Commands,
+    PhaseProgress,
+    example,
+    print_json,
+    settings_of_environment,
+)
 from airy_identify.ops.commands.completion import completion
 from airy_identify.ops.commands.config import config
 from airy_identify.ops.commands.dead_letters import dead_letters
@@ -11,9 +19,12 @@ from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
 from airy_identify.ops.commands.identify import identify
 from airy_identify.ops.commands.person import person
+from airy_identify.ops.commands.schemas import schemas
+from airy_identify.ops.commands.skips import skip, skips
 from airy_identify.ops.commands.state import state
 from airy_identify.ops.commands.topics import topics
-from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES
+from airy_identify.ops.commands.verify import Verdict, VerifyOptions, make_verify_command
+from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES, Settings
 
 
 @click.group(
@@ -61,7 +72,28 @@ def asyncapi() -> None:
     print_json(asyncapi_document(settings_of_environment()))
 
 
-for command in (dev, demo, topics, identify, person, state, dead_letters, config, completion):
+def _verify(settings: Settings, options: VerifyOptions, on_progress: PhaseProgress) -> AsyncIterator[Verdict]:
+    from airy_identify.bootstrap import verify as verdicts  # noqa: PLC0415 - as above
+
+    return verdicts(settings, options, on_progress)
+
+
+_COMMANDS = (
+    dev,
+    demo,
+    topics,
+    schemas,
+    identify,
+    person,
+    state,
+    make_verify_command(_verify),
+    dead_letters,
+    skip,
+    skips,
+    config,
+    completion,
+)
+for command in _COMMANDS:
     main.add_command(command)
 
 

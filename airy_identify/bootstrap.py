@@ -7,26 +7,46 @@ import resource
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+from prometheus_client import CollectorRegistry
 
 from airy_identify.core.values import ConversationId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
+from airy_identify.ops.commands.base import PhaseProgress
+from airy_identify.ops.commands.verify import VerifyOptions
+from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
 from airy_identify.ops.topics import check_topics, read_topics
+from airy_identify.registry import RegistryClient, SchemaResolver, wait_for_ids
 from airy_identify.settings import Settings
-from airy_identify.stream.agents.conversation import ConversationAgent
+from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
 from airy_identify.stream.agents.identity import IdentityAgent
 from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.app import AgentSpec
-from airy_identify.stream.shard import ShardSettings, ShardSpec
+from airy_identify.stream.errors import StreamError
+from airy_identify.stream.shard_parts import Prepare, ShardSettings, ShardSpec
+from airy_identify.stream.skips import SkipBook, Skipping
+from airy_identify.stream.verification import TableSpec, Verdict, Verification
 from airy_identify.stream.watchdog import WatchdogLimits
-from airy_identify.stream.worker import TopicsNotReadyError, Worker, WorkerParts
-from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, make_registry, set_up_logging
+from airy_identify.stream.worker import SchemasNotReadyError, TopicsNotReadyError, Worker, WorkerParts
+from airy_identify.subjects import answer_subject, schema_text
+from airy_identify.telemetry import (
+    BridgeMetrics,
+    SchemaRegistryMetrics,
+    WorkerMetrics,
+    make_registry,
+    set_up_logging,
+)
 from airy_identify.topics import (
     CONVERSATION,
     DELETE_RETENTION_MS,
@@ -34,6 +54,7 @@ from airy_identify.topics import (
     INTAKE,
     MESSAGES,
     TopicDeclaration,
+    TopicNames,
     declare,
     declare_airy,
 )
@@ -45,6 +66,9 @@ from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.answers import ANSWER_RECORDS
+from airy_identify.wire.confluent import WriterSchemas
+from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.resume_token import ResumeTokenSigner
 
 logger = logging.getLogger(__name__)
@@ -99,7 +123,11 @@ def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[To
 
 async def _worker(settings: Settings) -> int:
     registry = make_registry()
-    worker = Worker(_worker_parts(settings, WorkerMetrics(registry)))
+    async with _schema_registry(settings, registry) as found:
+        return await _live(settings, registry, Worker(_worker_parts(settings, WorkerMetrics(registry), found)))
+
+
+async def _live(settings: Settings, registry: CollectorRegistry, worker: Worker) -> int:
     app = make_health_app(problems=worker.problems, registry=registry)
     async with serving(app, host=settings.worker_host, port=settings.worker_port, grace_s=1.0) as (host, port):
         logger.info("worker health and metrics at http://%s:%d", host, port)
@@ -109,14 +137,59 @@ async def _worker(settings: Settings) -> int:
         except TopicsNotReadyError as error:
             logger.critical("the topics are not as they have to be; `airy-identify topics check` says more:\n%s", error)
             return EXIT_FAILED
+        except SchemasNotReadyError as error:
+            logger.critical("the registry lacks schemas of ours; run `airy-identify schemas register`:\n%s", error)
+            return EXIT_FAILED
     logger.info("worker stopped")
     return EXIT_OK
 
 
-def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SchemaRegistry:
+    """What a process has of the schema registry."""
+
+    client: RegistryClient
+    resolver: SchemaResolver
+
+    def prepare(self, records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> Awaitable[None] | None:
+        """Let a shard learn the schemas of its records before they are processed."""
+        return self.resolver.learn((record.value for record in records), waits)
+
+
+@asynccontextmanager
+async def _schema_registry(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[_SchemaRegistry | None]:
+    """Give the schema registry, null when none is configured."""
+    if settings.schema_registry_url is None:
+        yield None
+        return
+    async with RegistryClient(settings.schema_registry_url) as client:
+        resolver = SchemaResolver(client, WriterSchemas(), SchemaRegistryMetrics(registry))
+        yield _SchemaRegistry(client=client, resolver=resolver)
+
+
+def _schema_check(
+    names: TopicNames, client: RegistryClient, schema_ids: dict[str, int]
+) -> Callable[[Callable[[str], None]], Awaitable[list[str]]]:
+    """Return what learns the ids of the records of answers before a worker begins."""
+
+    async def check(waits: Callable[[str], None]) -> list[str]:
+        subjects = {answer_subject(names, record): record for record in ANSWER_RECORDS}
+        texts = {subject: schema_text(record) for subject, record in subjects.items()}
+        found = await wait_for_ids(client, texts, waits)
+        schema_ids.update({subjects[subject]: number for subject, number in found.items() if number is not None})
+        return [f"{subject}: today's schema is not registered" for subject, number in found.items() if number is None]
+
+    return check
+
+
+def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaRegistry | None) -> WorkerParts:
     names = settings.topic_names
     clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
-    directory = ChannelDirectory()
+    resolver = None if registry is None else registry.resolver
+    writers = None if resolver is None else resolver.schemas
+    prepare: Prepare | None = None if registry is None else registry.prepare
+    schema_ids: dict[str, int] = {}
+    directory = ChannelDirectory(writers)
     partition_counts: dict[str, int] = {}
     dead_letters = DeadLetters(topic=names.dead_letters, partitions=settings.partitions, metrics=metrics)
     policy = IntakePolicy(
@@ -133,14 +206,17 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
         dead_letters=dead_letters,
         partitions=partition_counts,
         stamp=lambda: Stamp(accepted_at_ms=_clock_ms(), new_id=ConversationId(_new_uuid())),
+        writers=writers,
+        schema_ids=schema_ids,
     )
-    messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms)
-    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
+    messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms, writers=writers)
+    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions, schema_ids=schema_ids)
     signer = ResumeTokenSigner(settings.jwt_secret_bytes)
-    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer)
+    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer, schema_ids=schema_ids)
     return WorkerParts(
         clients=clients,
-        channels=ChannelReader(clients, names.airy_channels, directory),
+        channels=ChannelReader(clients, names.airy_channels, directory, resolver),
+        skipping=Skipping(book=SkipBook(), topic=names.skips, dead_letters=dead_letters),
         agents=(
             AgentSpec(name=INTAKE, log=names.requests, process=intake.process),
             AgentSpec(name=MESSAGES, log=names.airy_messages, process=messages.process),
@@ -148,13 +224,20 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
             AgentSpec(name=CONVERSATION, log=names.conversation_commands, process=conversation.process),
         ),
         shards=(
-            ShardSpec(agent=INTAKE, log=names.requests, changelog=names.changelog(INTAKE), needs_whole_log=False),
+            ShardSpec(
+                agent=INTAKE,
+                log=names.requests,
+                changelog=names.changelog(INTAKE),
+                needs_whole_log=False,
+                prepare=prepare,
+            ),
             ShardSpec(
                 agent=MESSAGES,
                 log=names.airy_messages,
                 changelog=names.changelog(MESSAGES),
                 needs_whole_log=False,
                 compacted=True,
+                prepare=prepare,
             ),
             ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
             ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
@@ -165,11 +248,13 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics) -> WorkerParts:
             session_timeout_s=settings.session_timeout_ms / 1000,
             store_max_age_ms=DELETE_RETENTION_MS // 2,
             partition_counts=partition_counts,
+            group_instance_id=settings.group_instance_id,
         ),
         limits=WatchdogLimits(),
         metrics=metrics,
         keep_answer=dead_letters.send_answer,
         check=_topic_check(settings, partition_counts),
+        check_schemas=None if registry is None else _schema_check(names, registry.client, schema_ids),
     )
 
 
@@ -197,17 +282,64 @@ def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callab
     return check
 
 
+async def verify(settings: Settings, options: VerifyOptions, on_progress: PhaseProgress) -> AsyncIterator[Verdict]:
+    """Yield what is found about each partition of the tables. Raises `OpsError`."""
+    names = settings.topic_names
+    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
+    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=NoSigner())
+    tables = {
+        IDENTITY: (names.identity_commands, identity.process),
+        CONVERSATION: (names.conversation_commands, conversation.process),
+    }
+    verification = Verification(
+        clients=KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers),
+        app_id=names.app_id,
+        data_dir=settings.data_dir,
+        skips_topic=names.skips,
+        work_dir=options.work_dir,
+        keep=options.keep,
+    )
+    logs = [tables[table][0] for table in options.tables]
+    changelogs = [names.changelog(table) for table in options.tables]
+    found = await read_topics(settings.kafka_bootstrap_servers, [*logs, *changelogs, names.skips])
+    if missing := [name for name in (*logs, *changelogs, names.skips) if name not in found]:
+        raise TopicsError("\n".join(f"{name}: is missing; `airy-identify topics create` makes it" for name in missing))
+    for table in options.tables:
+        log, process = tables[table]
+        spec = TableSpec(name=table, log=log, changelog=names.changelog(table), process=process)
+        for partition in options.partitions or range(found[spec.changelog].partitions):
+            if partition >= found[spec.changelog].partitions:
+                raise TopicsError(f"{spec.changelog} has no partition {partition}")
+            try:
+                yield await verification.partition(spec, partition, on_progress)
+            except (KafkaError, TimeoutError) as error:
+                servers = settings.kafka_bootstrap_servers
+                raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
+            except (StreamError, UndecodableError) as error:
+                raise OpsError(f"{table} {partition} could not be verified: {error}") from error
+
+
 async def _bridge(settings: Settings) -> int:
     if settings.system_token is None:
         raise LookupError("the bridge does not start without a system token")
-    names = settings.topic_names
     registry = make_registry()
+    async with _schema_registry(settings, registry) as found:
+        resolver = None if found is None else found.resolver
+        writers = None if resolver is None else resolver.schemas
+        clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
+        topic = settings.topic_names.airy_channels
+        channels = ChannelReader(clients, topic, ChannelDirectory(writers), resolver)
+        return await _serve(settings, registry, channels, settings.system_token.get_secret_value())
+
+
+async def _serve(settings: Settings, registry: CollectorRegistry, channels: ChannelReader, system_token: str) -> int:
+    names = settings.topic_names
     metrics = BridgeMetrics(registry)
     clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
-    channels = ChannelReader(clients, names.airy_channels, ChannelDirectory())
     limits = AskLimits(pending_max=settings.pending_requests_max, answer_timeout_s=settings.request_timeout_ms / 1000)
     asker = KafkaAsker(clients, names, limits=limits)
     metrics.watch_pending(lambda: asker.pending)
+
     app = make_app(
         commands=CommandDoor(
             asker=asker,
@@ -218,7 +350,7 @@ async def _bridge(settings: Settings) -> int:
             clock_ms=_clock_ms,
             new_uuid=_new_uuid,
         ),
-        system_token=SystemToken(settings.system_token.get_secret_value()),
+        system_token=SystemToken(system_token),
         rate_limit=RateLimit(settings.http_requests_per_second_max, time.monotonic),
         problems=lambda: [*asker.problems(), *channels.problems()],
         registry=registry,

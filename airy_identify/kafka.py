@@ -41,8 +41,13 @@ class KafkaClients:
     bootstrap_servers: str
     client_id: str = "airy-identify"
 
-    def consumer(self, *, read_committed: bool = True, retry_backoff_ms: int = 10) -> AIOKafkaConsumer:
-        """Return a consumer without a group and without a reset policy: what it reads is assigned and sought by hand."""
+    def consumer(
+        self, *, read_committed: bool = True, retry_backoff_ms: int = 10, fetch_max_wait_ms: int = 500
+    ) -> AIOKafkaConsumer:
+        """Return a consumer without a group and without a reset policy: what it reads is assigned and sought by hand.
+
+        `fetch_max_wait_ms` is how long the broker holds a fetch that finds nothing, and with it whatever is asked next.
+        """
         return AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
             client_id=self.client_id,
@@ -50,6 +55,7 @@ class KafkaClients:
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=fetch_max_wait_ms,
             # `beginning_offsets` on a fresh consumer waits for one back-off: 200 ms by default.
             retry_backoff_ms=retry_backoff_ms,
         )

@@ -139,6 +139,11 @@ class Settings(BaseSettings):
         "The chat plugin's `CHATPLUGIN_JWT_SECRET`; worker and bridge need it",
         allowed="base64 of at least 256 bits (as Airy decodes it: 44 characters or more)",
     )
+    jwt_previous_secret: Annotated[SecretStr, AfterValidator(_check_jwt_secret)] | None = _setting(
+        None,
+        "The JWT secret before its last change, accepted in tokens that are shown and never signed with",
+        allowed="base64 of at least 256 bits (as Airy decodes it: 44 characters or more)",
+    )
     http_host: str = _setting("127.0.0.1", "Address the bridge listens on", allowed="an address", min_length=1)
     http_port: _Port = _setting(8080, "Port the bridge listens on", allowed="0 (any free one) to 65535")
     worker_host: str = _setting(
@@ -165,7 +170,7 @@ class Settings(BaseSettings):
     )
     schema_registry_url: str | None = _setting(
         None,
-        "Schema registry of Airy's topics (reserved: values are read with Airy's published schemas)",
+        "Schema registry: its Confluent API, like http://registry:8080/apis/ccompat/v7; user and password may be in it",
         allowed="an http:// or https:// URL",
         pattern=r"^https?://[^\s]+$",
     )
@@ -184,6 +189,13 @@ class Settings(BaseSettings):
         allowed="6000 to 300000 (milliseconds)",
         ge=6000,
         le=300_000,
+    )
+    group_instance_id: str | None = _setting(
+        None,
+        "Name of this worker in the group, its own and the same after a restart: a restart within the session timeout "
+        "moves no partition. Default is no name: partitions move when a worker stops",
+        allowed="up to 100 of a-z A-Z 0-9 . _ -",
+        pattern=r"^[a-zA-Z0-9._-]{1,100}$",
     )
     request_timeout_ms: _Milliseconds = _setting(
         5000, "How long the bridge waits for an answer before it says 504", allowed="1 or more (milliseconds)"
@@ -259,6 +271,12 @@ class Settings(BaseSettings):
             raise LookupError(variable("jwt_secret"))
         return decode_secret(self.jwt_secret.get_secret_value())
 
+    @property
+    def accepted_jwt_secrets(self) -> tuple[bytes, ...]:
+        """The decoded secrets that a token may be signed with which somebody shows: today's first."""
+        given = (self.jwt_secret, self.jwt_previous_secret)
+        return tuple(decode_secret(secret.get_secret_value()) for secret in given if secret is not None)
+
 
 class _GivenEnvironment(EnvSettingsSource):
     """pydantic-settings' reader of environment variables, for an environment that is given and not the process's."""
@@ -316,5 +334,6 @@ def _allowed(field: str) -> str:
 def _wrong_value(environment: Mapping[str, str], field: str) -> str:
     """Say what is allowed, and what was given unless that is a secret."""
     secret = "SecretStr" in str(Settings.model_fields[field].annotation)
-    given = "" if secret else f", not {environment[variable(field)]!r}"
+    given = environment[variable(field)]
+    given = "" if secret or "@" in given else f", not {given!r}"  # an @ may stand behind a password
     return f"{variable(field)} must be {_allowed(field)}{given}"

@@ -4,6 +4,7 @@ Our modules log through the standard library; structlog writes the lines, those 
 holds an e-mail address, a phone number, a token or metadata: nobody logs one, and `_conceal` makes sure.
 """
 
+import contextlib
 import logging
 import re
 import sys
@@ -28,6 +29,7 @@ _PRIVATE_KEYS = frozenset(
         "first_name",
         "headers",
         "identifiers",
+        "jwt_previous_secret",
         "jwt_secret",
         "last_message",
         "last_name",
@@ -48,6 +50,7 @@ _PRIVATE_TEXT = re.compile(
 _CHATTY = ("aiokafka", "faust", "mode", "kafka", "asyncio")
 _REPEATS_ITSELF = "aiokafka"
 _REPEAT_AFTER_S = 30.0
+_DIGEST_SHOWN_BYTES = 6
 
 
 def set_up_logging(*, level: str, log_format: str, process: str, stream: TextIO | None = None) -> None:
@@ -163,6 +166,24 @@ class WorkerMetrics:
             "Shards that stand at a record which an agent cannot process",
             registry=registry,
         )
+        self._paused_offset = Gauge(
+            "airy_identify_paused_offset",
+            "Offset of the record that a paused shard stands at",
+            ("agent", "partition"),
+            registry=registry,
+        )
+        self._table_offset = Gauge(
+            "airy_identify_table_offset",
+            "Offset of its log that a table partition has applied last",
+            ("agent", "partition"),
+            registry=registry,
+        )
+        self._table_digest = Gauge(
+            "airy_identify_table_digest",
+            "The first 48 bits of the table partition's digest at `airy_identify_table_offset`",
+            ("agent", "partition"),
+            registry=registry,
+        )
         self._reopened = Counter(
             "airy_identify_shard_reopened",
             "Shards that had to open again; `fenced` means that another worker has taken over",
@@ -176,6 +197,7 @@ class WorkerMetrics:
             "airy_identify_dead_letters", "Records put on the dead letters topic", ("code",), registry=registry
         )
         self._states: dict[tuple[str, int], str] = {}
+        self._of_shards = (self._paused_offset, self._table_offset, self._table_digest)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         """Note the state that a shard is in now."""
@@ -185,6 +207,22 @@ class WorkerMetrics:
         self._shard_state.labels(agent, str(partition), state).set(1)
         self._states[agent, partition] = state
         self._paused_shards.set(sum(state == "paused" for state in self._states.values()))
+        if state != "running":  # what it stood at may not be true any more, here or at all
+            for gauge in self._of_shards:
+                with contextlib.suppress(KeyError):
+                    gauge.remove(agent, str(partition))
+
+    def shard_paused(self, agent: str, partition: int, offset: int) -> None:
+        """Note the record that a shard stands at, because its agent cannot process it."""
+        self._paused_offset.labels(agent, str(partition)).set(offset)
+
+    def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
+        """Note the digest of a table partition, and the offset of its log that was applied last.
+
+        Prometheus' numbers are exact up to 53 bits, so the digest is cut to 48: one in 10^14 tables looks alike.
+        """
+        self._table_offset.labels(agent, str(partition)).set(offset)
+        self._table_digest.labels(agent, str(partition)).set(int.from_bytes(digest[:_DIGEST_SHOWN_BYTES], "big"))
 
     def shard_reopened(self, agent: str, cause: str) -> None:
         """Count a shard that has to open again: `fenced`, or the name of an error."""
@@ -231,3 +269,28 @@ class BridgeMetrics:
     def watch_pending(self, count: Callable[[], int]) -> None:
         """Take the number of waiting requests from this function whenever the metrics are read."""
         self._pending.set_function(lambda: float(count()))
+
+
+class SchemaRegistryMetrics:
+    """The metrics of a worker or a bridge about the schema registry; there are none without one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._lookups = Counter(
+            "airy_identify_schema_lookups",
+            "Schema ids asked for: `found`, `unknown` or `unavailable`",
+            ("outcome",),
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "airy_identify_schema_registry_waiting",
+            "Readers that stand still because the schema registry does not answer",
+            registry=registry,
+        )
+
+    def registry_asked(self, outcome: str) -> None:
+        """Count one lookup: `found`, `unknown` or `unavailable`."""
+        self._lookups.labels(outcome).inc()
+
+    def registry_waiting(self, count: int) -> None:
+        """Note how many readers wait for the registry now."""
+        self._waiting.set(count)

@@ -79,6 +79,11 @@ class TopicNames:
         """Return the changelog of a table: `contact-identity`, `conversation`, or the progress of a stateless agent."""
         return f"{self.app_id}-{table}-changelog"
 
+    @property
+    def skips(self) -> str:
+        """Records of our logs that are passed over by an operator's decision; one partition."""
+        return f"{self.app_id}-skips"
+
     def airy(self, name: str) -> str:
         """Return Airy's topic `application.communication.<name>` with its namespace."""
         namespace = f"{self.airy_namespace}." if self.airy_namespace else ""
@@ -128,6 +133,7 @@ def declare(
         changelog(IDENTITY, partitions),
         changelog(CONVERSATION, partitions),
         changelog(MESSAGES, messages_partitions),
+        TopicDeclaration(name=names.skips, partitions=1, config=common | {"cleanup.policy": "compact"}),
     )
 
 

@@ -55,6 +55,7 @@ from airy_identify.core.values import (
 )
 from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.wire.airy import Channel, encode_channel
+from airy_identify.wire.skips import Skip
 
 Made = TypeVar("Made", bound=Any)
 
@@ -373,3 +374,15 @@ def make_channels(*channels: Channel) -> ChannelDirectory:
     for channel in channels or (make_channel(),):
         directory.apply(channel.id.encode(), encode_channel(channel))
     return directory
+
+
+def make_skip(**over: Any) -> Skip:
+    defaults: dict[str, Any] = {
+        "topic": "identity-commands",
+        "partition": 3,
+        "offset": 17,
+        "reason": "a defect of the rules",
+        "by": "ada@ops-1",
+        "asked_at_ms": ACCEPTED_AT_MS,
+    }
+    return Skip(**defaults | over)

@@ -29,6 +29,7 @@ class AnswerFormat(StrEnum):
 
     JSON = "json"
     AVRO = "avro"
+    CONFLUENT = "confluent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ class BrokenWorldError(Exception):
 class InconsistentTableError(BrokenWorldError):
     """A row points to a contact that is not there.
 
-    Operator action: stop the worker, run `airy-identify rebuild` for this partition, and report the log around it.
+    Operator action: stop the worker, run `airy-identify verify` for this partition, and report the log around it.
     """
 
 

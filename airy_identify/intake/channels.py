@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from airy_identify.wire.airy import Channel, decode_channel
+from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.errors import UndecodableError
 
 
@@ -14,9 +15,13 @@ class Channels(Protocol):
 
 
 class ChannelDirectory:
-    """All channels, kept up to date record by record. Channels are few, so they are simply held in memory."""
+    """All channels, kept up to date record by record. Channels are few, so they are simply held in memory.
 
-    def __init__(self) -> None:
+    `writers` are the schemas that records may be written with, null when there is no registry.
+    """
+
+    def __init__(self, writers: WriterSchemas | None = None) -> None:
+        self.writers = writers
         self._channels: dict[str, Channel] = {}
         self.undecodable_total = 0
         """How many records could not be used: bad bytes, or a key that is not the channel's id."""
@@ -32,7 +37,7 @@ class ChannelDirectory:
         """Take in a record of the topic: a null value deletes the channel, as does one that cannot be used."""
         try:
             channel_id = (key or b"").decode()
-            channel = None if value is None else decode_channel(value)
+            channel = None if value is None else decode_channel(value, self.writers)
             if channel is not None and channel.id != channel_id:
                 raise UndecodableError("a channel under another channel's key")
         except ValueError:

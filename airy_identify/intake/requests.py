@@ -1,7 +1,7 @@
-"""Bytes become the fields of a request: JSON as RFC 8259 has it, or Avro single-object encoding.
+"""Bytes become the fields of a request: JSON as RFC 8259 has it, or Avro.
 
-Over Kafka the first two bytes tell which: C3 01 begins Avro, and no JSON. The record that an Avro fingerprint names
-says which command it asks for.
+Over Kafka the first two bytes tell which: C3 01 begins Avro, and no JSON; so does a zero byte where there is a schema
+registry (Confluent wire format). The record that an Avro fingerprint or a schema id names says which command it asks for.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import JsonValue
 from airy_identify.intake import fields as read
 from airy_identify.wire import json_text, schemas
+from airy_identify.wire.confluent import WriterSchemas, schema_id_of
 from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.plain_form import to_members
 
@@ -37,16 +38,20 @@ class ParsedRequest:
     command: str | None
 
 
-def format_of(value: bytes | None) -> AnswerFormat:
-    """Return the format of a value, and so of its answer."""
-    is_avro = value is not None and value.startswith(schemas.SINGLE_OBJECT_MARKER)
-    return AnswerFormat.AVRO if is_avro else AnswerFormat.JSON
+def format_of(value: bytes | None, writers: WriterSchemas | None = None) -> AnswerFormat:
+    """Return the format of a value, and so of its answer. `writers` is null when there is no registry."""
+    if value is not None and value.startswith(schemas.SINGLE_OBJECT_MARKER):
+        return AnswerFormat.AVRO
+    return AnswerFormat.JSON if writers is None or schema_id_of(value) is None else AnswerFormat.CONFLUENT
 
 
-def parse_request(value: bytes | None) -> ParsedRequest | Rejected:
+def parse_request(value: bytes | None, writers: WriterSchemas | None = None) -> ParsedRequest | Rejected:
     """Return the request that a value of `identify-requests` is, or why it is none (`malformed_json`, Avro too)."""
-    if value is not None and format_of(value) is AnswerFormat.AVRO:
+    answer_format = format_of(value, writers)
+    if value is not None and answer_format is AnswerFormat.AVRO:
         return _parse_avro(value)
+    if value is not None and writers is not None and answer_format is AnswerFormat.CONFLUENT:
+        return _parse_confluent(value, writers)
     fields = _NO_VALUE if value is None else parse_json(value)
     return fields if isinstance(fields, Rejected) else ParsedRequest(fields=fields, command=None)
 
@@ -55,11 +60,21 @@ def _parse_avro(value: bytes) -> ParsedRequest | Rejected:
     try:
         name, datum = schemas.decode(value)
     except UndecodableError as error:
-        return _undecodable(str(error))
-    command = COMMAND_OF_RECORD.get(name)
-    if command is None:
-        return _undecodable(f"{name} is no request")
-    return ParsedRequest(fields=to_members(name, datum), command=command)
+        return _undecodable("Avro single-object encoding", str(error))
+    if name not in COMMAND_OF_RECORD:
+        return _undecodable("Avro single-object encoding", f"{name} is no request")
+    return ParsedRequest(fields=to_members(name, datum), command=COMMAND_OF_RECORD[name])
+
+
+def _parse_confluent(value: bytes, writers: WriterSchemas) -> ParsedRequest | Rejected:
+    try:
+        name = writers.record_name(schema_id_of(value) or 0)
+        if name not in COMMAND_OF_RECORD:
+            return _undecodable("the Confluent wire format", f"{name} is no request")
+        datum = writers.decode(name, value)
+    except UndecodableError as error:
+        return _undecodable("the Confluent wire format", str(error))
+    return ParsedRequest(fields=to_members(name, datum), command=COMMAND_OF_RECORD[name])
 
 
 def parse_json(value: bytes | None) -> dict[str, JsonValue] | Rejected:
@@ -102,8 +117,8 @@ def _malformed(why: str) -> Rejected:
     return Rejected(reason=Reason.MALFORMED_JSON, message=f"The request must be a JSON object in UTF-8: {why}.")
 
 
-def _undecodable(why: str) -> Rejected:
-    message = f"The request begins as Avro single-object encoding, but is no request of a schema known here: {why}."
+def _undecodable(encoding: str, why: str) -> Rejected:
+    message = f"The request begins as {encoding}, but is no request of a schema known here: {why}."
     return Rejected(reason=Reason.MALFORMED_JSON, message=message)
 
 

@@ -7,6 +7,7 @@ at the same time cuts the first off, so that nothing is sent twice by accident.
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -17,8 +18,10 @@ from airy_identify.intake.messages import accept_message
 from airy_identify.kafka import KafkaClients, close_client, partition_for, partitions_of
 from airy_identify.ops.dead_letters import DeadLetter, Found, Place, read_dead_letters
 from airy_identify.ops.reading import Advance, reader
+from airy_identify.registry import RegistryClient, RegistryUnavailableError
 from airy_identify.settings import Settings
 from airy_identify.topics import TopicNames
+from airy_identify.wire.confluent import WriterSchemas, schema_id_of
 from airy_identify.wire.conversation_commands import encode_conversation_command
 from airy_identify.wire.headers import DEAD_LETTER_RETRIED, DEAD_LETTER_TIME, REQUEST_ID
 
@@ -60,11 +63,16 @@ async def retry_dead_letters(
         KafkaUnreachableError: No broker answers.
         TopicsError: The topic is missing.
     """
-    async with reader(settings.kafka_bootstrap_servers) as consumer:
+    async with reader(settings.kafka_bootstrap_servers) as consumer, _Writers(settings) as writers:
         sender = _Sender(settings, consumer, time)
         try:
             async for letter in read_dead_letters(settings, found, advance=advance):
-                resend = resend_of(letter, settings.topic_names, settings.allowed_reply_topics)
+                known = await writers.learn(letter.value)
+                resend = (
+                    known
+                    if isinstance(known, str)
+                    else resend_of(letter, settings.topic_names, settings.allowed_reply_topics, known)
+                )
                 sent_to, problem = (None, resend) if isinstance(resend, str) else await sender.send(letter, resend)
                 yield Retried(
                     place=letter.place, source=letter.source, code=letter.code, sent_to=sent_to, problem=problem
@@ -73,10 +81,12 @@ async def retry_dead_letters(
             await sender.close()
 
 
-def resend_of(letter: DeadLetter, names: TopicNames, reply_topics: Iterable[str]) -> Resend | str:
+def resend_of(
+    letter: DeadLetter, names: TopicNames, reply_topics: Iterable[str], writers: WriterSchemas | None = None
+) -> Resend | str:
     """Return what has to be sent for a dead letter, or why nothing can be.
 
-    A request keeps its id: one without the field had its place as its id, and takes it along in a header.
+    `writers` are the schemas that the registry has, null when there is no registry. A request keeps its id: one without the field had its place as its id, and takes it along in a header.
     """
     if letter.bytes_lost is not None:
         return f"its {letter.bytes_lost} bytes were too many to be kept"
@@ -103,13 +113,13 @@ def resend_of(letter: DeadLetter, names: TopicNames, reply_topics: Iterable[str]
             headers=headers,
         )
     if letter.source_topic == names.airy_messages and letter.value is not None:
-        return _message(letter.value, names)
+        return _message(letter.value, names, writers)
     return f"nothing here processes records of {letter.source_topic or 'an unknown topic'}"
 
 
-def _message(value: bytes, names: TopicNames) -> Resend | str:
+def _message(value: bytes, names: TopicNames, writers: WriterSchemas | None) -> Resend | str:
     """Airy's topic is Airy's: the message goes on to where the agent `messages` would have sent it."""
-    message = accept_message(value)
+    message = accept_message(value, writers)
     if isinstance(message, Rejected):
         return message.message
     return Resend(
@@ -119,6 +129,36 @@ def _message(value: bytes, names: TopicNames) -> Resend | str:
         value=encode_conversation_command(message),
         headers=(),
     )
+
+
+class _Writers:
+    """The schemas of the letters' writers: from the registry, where there is one."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.schema_registry_url
+        self._client = None if url is None else RegistryClient(url)
+        self._schemas = WriterSchemas()
+
+    async def __aenter__(self) -> Self:
+        if self._client is not None:
+            await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def learn(self, value: bytes | None) -> WriterSchemas | str | None:
+        """Return the schemas, that of this value among them if the registry knows it, or why it cannot be asked."""
+        if self._client is None:
+            return None
+        schema_id = schema_id_of(value)
+        if schema_id is not None and schema_id not in self._schemas:
+            try:
+                await self._client.add_to(self._schemas, schema_id)
+            except RegistryUnavailableError as error:
+                return str(error)
+        return self._schemas
 
 
 class _Sender:

@@ -2,6 +2,8 @@
 
 OpsError                    exit code 1
 ├── BrokerError             the local broker does not start or stop
+├── RegistryStartError      the local schema registry does not start
+├── SchemasError            the schema registry cannot be asked, or refuses a schema
 ├── TopicsError             topics are missing or not as they have to be
 └── KafkaUnreachableError   no broker answers
 ToolMissingError            exit code 2: the machine lacks something
@@ -18,6 +20,20 @@ class BrokerError(OpsError):
     """The local Kafka broker could not be started, or died.
 
     Operator action: read the log that the message names; look whether another program has the port.
+    """
+
+
+class RegistryStartError(OpsError):
+    """The local schema registry could not be started, or died.
+
+    Operator action: read the log that the message names.
+    """
+
+
+class SchemasError(OpsError):
+    """The schema registry does not answer, refuses a schema, or none is configured.
+
+    Operator action: set AIRY_IDENTIFY_SCHEMA_REGISTRY_URL; for a refused schema see `airy-identify schemas check`.
     """
 
 

@@ -20,7 +20,8 @@ from airy_identify.ops.admin import answers
 from airy_identify.ops.child import start_child
 from airy_identify.ops.errors import BrokerError
 from airy_identify.ops.java import ClassArchive, Java, find_java
-from airy_identify.ops.kafka_jars import cache_directory, fetch_jars
+from airy_identify.ops.kafka_jars import fetch_jars
+from airy_identify.ops.maven import cache_directory
 from airy_identify.topics import RECORD_BYTES_MAX
 
 BROKER_SETTINGS: dict[str, str] = {

@@ -27,13 +27,20 @@ class AgentSpec:
     process: Process
 
 
-def make_app(
-    *, app_id: str, bootstrap_servers: str, session_timeout_s: float, data_dir: Path, agents: Iterable[AgentSpec]
+def make_app(  # noqa: PLR0913 - one for each thing that Faust has to know
+    *,
+    app_id: str,
+    bootstrap_servers: str,
+    session_timeout_s: float,
+    data_dir: Path,
+    agents: Iterable[AgentSpec],
+    group_instance_id: str | None = None,
 ) -> tuple[faust.App, Inboxes]:
     """Return the app with its agents, and the inboxes that feed them. Nothing is started.
 
     A member that never fetches would be dropped from its group after `broker_max_poll_interval`, hence the years;
-    the watchdog does that work.
+    the watchdog does that work. A member with a `group_instance_id` keeps its place for the session timeout when it
+    stops (KIP-345, static membership).
     """
     inboxes = Inboxes()
     directory = data_dir / app_id / "faust"
@@ -51,6 +58,7 @@ def make_app(
         topic_allow_declare=False,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=group_instance_id,
         consumer_max_fetch_size=1,
         broker_max_poll_interval=_YEARS_S,
         broker_session_timeout=session_timeout_s,

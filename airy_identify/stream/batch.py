@@ -64,6 +64,7 @@ class Batch:
         self.outputs: dict[TopicPartition, list[Output]] = {}
         self.answers: dict[TopicPartition | None, list[Answer]] = {}
         self.current: ConsumerRecord | None = None
+        self._passed_over: set[int] = set()
         self._records = records
         self._table = table
         self._partition_counts = partition_counts
@@ -83,9 +84,15 @@ class Batch:
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
         for record in self._records:
+            if record.offset in self._passed_over:
+                continue
             self.current = record
             yield record
         self.current = None
+
+    def pass_over(self, offset: int) -> None:
+        """Keep the record at this offset from the agent; the batch passes it all the same."""
+        self._passed_over.add(offset)
 
     def get(self, key: bytes) -> bytes | None:
         """Return the row as this batch has left it."""

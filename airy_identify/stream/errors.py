@@ -2,6 +2,7 @@
 
 StreamError
 ├── ShardClosedError       state and log do not fit: stays closed until an operator acts
+│   └── StoreFailedError   RocksDB cannot read or write: the disk is full, or broken
 ├── AgentFailedError       an agent raised on a record: this partition is paused
 ├── ReaderError            the reader is not where it has to be: opening again mends it (retriable)
 ├── RestoreTooOldError     a restore stood still for days: opening again begins anew (retriable)
@@ -23,16 +24,30 @@ class StreamError(Exception):
 class ShardClosedError(StreamError):
     """The table, its changelog and the log do not belong together, or the log no longer reaches back far enough.
 
-    Operator action: nothing was overwritten. Compare the offsets in the message with the topic, then rebuild the
-    table of this partition from its log.
+    Operator action: nothing was overwritten. Compare the offsets in the message with the topic; README, "A shard that
+    stays closed", says what can be done for which message.
+    """
+
+
+class StoreFailedError(ShardClosedError):
+    """RocksDB could not read or write. Whatever was committed is in the changelog, so nothing is lost.
+
+    Operator action: make room on the disk that the message names, or replace it, and restart the worker.
     """
 
 
 class AgentFailedError(StreamError):
     """An agent raised on a record, or a record cannot be read. The whole batch was rolled back, and nothing passes this record.
 
-    Operator action: read the record at the topic, partition and offset in the message, and mend the cause.
+    `offset` is null when a record cannot be read, so that nobody knows which one it is.
+
+    Operator action: read the record at the topic, partition and offset in the message, and mend the cause; or pass
+    it over with `airy-identify skip`.
     """
+
+    def __init__(self, message: str, offset: int | None) -> None:
+        super().__init__(message)
+        self.offset = offset
 
 
 class ReaderError(StreamError):

@@ -9,6 +9,12 @@ class ShardMetrics(Protocol):
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         """Note the state that a shard is in now."""
 
+    def shard_paused(self, agent: str, partition: int, offset: int) -> None:
+        """Note the record that a shard stands at, because its agent cannot process it."""
+
+    def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
+        """Note the digest of a table partition, and the offset of its log that was applied last."""
+
     def shard_reopened(self, agent: str, cause: str) -> None:
         """Count a shard that has to open again: `fenced`, or the name of an error."""
 

@@ -8,18 +8,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from airy_identify.kafka import KafkaClients, close_client
-from airy_identify.stream.batch import Answer, Batch, Delivery
+from airy_identify.kafka import close_client
+from airy_identify.stream.batch import Batch, Delivery
+from airy_identify.stream.digest import RowsBefore, digest_of
 from airy_identify.stream.errors import (
     AgentFailedError,
     ReaderError,
@@ -29,11 +26,20 @@ from airy_identify.stream.errors import (
     StoreInUseError,
     StreamError,
 )
-from airy_identify.stream.metrics import ShardMetrics
-from airy_identify.stream.opening import LogRange, check_progress, restore
+from airy_identify.stream.group import committed_offset
+from airy_identify.stream.opening import (
+    LogRange,
+    RestoreRules,
+    check_fingerprint,
+    check_partition_count,
+    check_progress,
+    restore,
+)
 from airy_identify.stream.progress import fingerprint
 from airy_identify.stream.reply_topics import ReplyTopics
-from airy_identify.stream.store import Store, StoreMemory
+from airy_identify.stream.shard_parts import ShardEnvironment, ShardSpec, ShardState
+from airy_identify.stream.store import Store
+from airy_identify.stream.too_large import TOO_LARGE, too_large
 from airy_identify.stream.transaction import BatchTransaction, abandon
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress, encode_progress
 
@@ -42,6 +48,8 @@ logger = logging.getLogger(__name__)
 COMMIT_TIMEOUT_S = 15.0
 FENCE_TIMEOUT_S = 30.0
 """More than `transaction.timeout.ms`: the fence waits for the former owner's open transaction to be aborted."""
+METADATA_TIMEOUT_S = 30.0
+"""How long brokers may take to say which partitions there are, before the shard opens again."""
 POLL_MS = 500
 RECORDS_MAX = 500
 SYNC_EVERY_S = 60.0
@@ -49,69 +57,6 @@ SYNC_EVERY_S = 60.0
 
 _EXPECTED_ERRORS = (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError)
 """What brokers, networks and rebalances bring with them: worth a line in the log, without a traceback."""
-
-
-class ShardState(StrEnum):
-    """Where a shard is in its life; shown by readiness and metrics."""
-
-    OPENING = "opening"
-    RUNNING = "running"
-    WAITING = "waiting"
-    PAUSED = "paused"
-    CLOSED = "closed"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardSpec:
-    """What the shards of one agent have in common.
-
-    `needs_whole_log`: the table is a fold over the whole log, so a log whose start is gone cannot be begun with.
-    `compacted`: records may vanish from the middle of the log.
-    """
-
-    agent: str
-    log: str
-    changelog: str
-    needs_whole_log: bool = True
-    compacted: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardSettings:
-    """What all shards of a process have in common. Times are in seconds; `store_max_age_ms` in milliseconds."""
-
-    app_id: str
-    data_dir: Path
-    session_timeout_s: float
-    store_max_age_ms: int
-    partition_counts: Mapping[str, int]
-
-
-class Deliver(Protocol):
-    """Hands a batch to its agent."""
-
-    def __call__(self, agent: str, delivery: Delivery) -> None:
-        """Queue the delivery; the agent completes it."""
-
-
-class KeepAnswer(Protocol):
-    """Makes a dead letter of an answer that cannot be published."""
-
-    def __call__(self, batch: Batch, answer: Answer, why: str, now_ms: int) -> None:
-        """Add it to the outputs of the batch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardEnvironment:
-    """What the shards of a process share."""
-
-    settings: ShardSettings
-    clients: KafkaClients
-    memory: StoreMemory
-    metrics: ShardMetrics
-    deliver: Deliver
-    keep_answer: KeepAnswer
 
 
 class Shard:
@@ -137,6 +82,11 @@ class Shard:
         self._deliver = environment.deliver
         self._keep_answer = environment.keep_answer
         self._reply_topics = ReplyTopics(time.monotonic)
+        self._environment = environment
+        self._applied = False
+        self._counts_to_check = False
+        self._count_check: asyncio.Task[None] | None = None
+        self._digest = b""
         directory = self._settings.data_dir / self._settings.app_id / self.name
         self._store = Store(directory, environment.memory)
         self._decided = asyncio.Event()
@@ -154,8 +104,9 @@ class Shard:
         self.task.add_done_callback(lambda task: on_death(self, task) if self.wanted else None)
 
     def keep(self, generation: int) -> None:
-        """Go on: the group has decided again that this partition is ours."""
+        """Go on: the group has decided again that this partition is ours. Did it, because there are new partitions?"""
         self.generation = generation
+        self._counts_to_check = True
         self._decided.set()
 
     def revoke(self) -> None:
@@ -188,13 +139,12 @@ class Shard:
             while self.wanted:
                 await self._step()
         except (AgentFailedError, ShardClosedError) as error:
-            paused = isinstance(error, AgentFailedError)
-            logger.critical(
-                "shard %s %s: %s", self.name, "paused" if paused else "closed", error, exc_info=error.__cause__
-            )
+            paused_at = error.offset if isinstance(error, AgentFailedError) else None
+            state = ShardState.PAUSED if isinstance(error, AgentFailedError) else ShardState.CLOSED
+            logger.critical("shard %s %s: %s", self.name, state, error, exc_info=error.__cause__)
             await self._close()
-            self._enter(ShardState.PAUSED if paused else ShardState.CLOSED, str(error))
-            await self._until_not_wanted()
+            self._enter(state, str(error))
+            await self._until_not_wanted(paused_at)
         except StoreInUseError:
             raise
         except ReplyTopicError as error:
@@ -224,10 +174,21 @@ class Shard:
             self._enter(ShardState.WAITING, repr(error))
             await self._until_another_generation(opened_in)
 
-    async def _until_not_wanted(self) -> None:
-        while self.wanted:
+    async def _until_not_wanted(self, paused_at: int | None) -> None:
+        """Wait for the end, or until the record that it is paused at may be passed over."""
+        book = None if self._environment.skipping is None else self._environment.skipping.book
+        if paused_at is not None:
+            self._metrics.shard_paused(self.spec.agent, self.source.partition, paused_at)
+        if paused_at is None or book is None:
+            while self.wanted:
+                self._decided.clear()
+                await self._decided.wait()
+            return
+        book.listeners.add(self._decided.set)
+        while self.wanted and book.asked(self.source.topic, self.source.partition, paused_at) is None:
             self._decided.clear()
             await self._decided.wait()
+        book.listeners.discard(self._decided.set)
 
     async def _until_another_generation(self, opened_in: int) -> None:
         """Wait for the group to decide again, but no longer than its session timeout.
@@ -259,13 +220,19 @@ class Shard:
         )
         self._consumer = self._clients.consumer()
         await self._consumer.start()
+        await self._check_partition_counts()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
         rows, self._changelog_position = await restore(
             self._consumer,
             self._store,
             LogRange(self.changelog, begin[self.changelog], end[self.changelog]),
-            max_age_ms=self._settings.store_max_age_ms,
+            RestoreRules(
+                max_age_ms=self._settings.store_max_age_ms,
+                now_ms=self._environment.clock_ms,
+                cluster_id=self._environment.cluster_id,
+                whole=self.spec.needs_whole_log,
+            ),
             on_fetch=self._note_restored,
         )
         restored = time.monotonic()
@@ -295,31 +262,49 @@ class Shard:
         assert self._consumer is not None  # noqa: S101 - made by _open
         row = self._store.get(PROGRESS_KEY)
         progress: Progress | None = None if row is None else decode_progress(row)
-        self.next_offset = check_progress(progress, log, needs_whole_log=self.spec.needs_whole_log)
+        self._applied = progress is not None
+        committed = 0
+        if progress is None:
+            committed = await committed_offset(self._clients, self._settings.app_id, self.source)
+        self.next_offset = check_progress(progress, log, needs_whole_log=self.spec.needs_whole_log, committed=committed)
         self._consumer.assign([self.source])
         if progress is not None and progress.offset >= log.begin:
-            await self._check_fingerprint(self._consumer, progress)
+            await check_fingerprint(
+                self._consumer,
+                self.source,
+                progress,
+                compacted=self.spec.compacted,
+                on_fetch=self._note_restored,
+            )
         self._consumer.seek(self.source, self.next_offset)
         self.read_to = self.next_offset
+        if progress is None or progress.digest is None:
+            self._digest = await asyncio.to_thread(digest_of, self._store.rows())
+        else:
+            self._digest = progress.digest
+        if progress is not None:
+            self._metrics.table_stands(self.spec.agent, self.source.partition, progress.offset, self._digest)
 
-    async def _check_fingerprint(self, consumer: AIOKafkaConsumer, progress: Progress) -> None:
-        consumer.seek(self.source, progress.offset)
-        records: list[ConsumerRecord] = []
-        while not records and await consumer.position(self.source) <= progress.offset:
-            self._check_wanted()
-            records = (await consumer.getmany(timeout_ms=POLL_MS, max_records=1)).get(self.source, [])
-        found = records[0] if records and records[0].offset == progress.offset else None
-        if found is None and self.spec.compacted:
-            return
-        if found is None or fingerprint(found) != progress.fingerprint:
-            raise ShardClosedError(
-                f"{self.source.topic}:{self.source.partition}: the record at offset {progress.offset} is not the one "
-                f"that the table applied last; the topic was made anew, or the table belongs to another cluster"
-            )
+    async def _check_partition_counts(self) -> None:
+        """Close when log or changelog have other partitions than they had when this process began."""
+        assert self._consumer is not None  # noqa: S101 - made by _open
+        async with asyncio.timeout(METADATA_TIMEOUT_S):
+            for topic in (self.source.topic, self.changelog.topic):
+                await check_partition_count(self._consumer, topic, self._settings.partition_counts.get(topic))
+
+    def _follow_count_check(self) -> None:
+        """Check the counts beside the batches: the brokers' answer may wait for a fetch that finds nothing."""
+        if self._count_check is not None and self._count_check.done():
+            self._count_check.result()
+            self._count_check = None
+        if self._counts_to_check and self._count_check is None:
+            self._counts_to_check = False
+            self._count_check = asyncio.create_task(self._check_partition_counts())
 
     async def _step(self) -> None:
         assert self._consumer is not None  # noqa: S101 - made by _open
         assert self._transaction is not None  # noqa: S101 - made by _open
+        self._follow_count_check()
         before = await self._consumer.position(self.source)
         if before != self.read_to:
             raise ReaderError(f"{self.name}: the reader stands at offset {before}, but has read up to {self.read_to}")
@@ -328,39 +313,81 @@ class Shard:
         except UnicodeDecodeError as error:  # aiokafka reads header names as UTF-8, and goes no further
             raise AgentFailedError(
                 f"{self.source.topic}:{self.source.partition}: a record at offset {before} or after it has a header "
-                f"whose name is not UTF-8, and cannot be read"
+                f"whose name is not UTF-8, and cannot be read",
+                None,
             ) from error
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
             sync = time.monotonic() - self._synced_at > SYNC_EVERY_S
             # A fetch that brings nothing does not show that the shard is still ours: a commit does.
-            await asyncio.wait_for(self._transaction.report_position(position, again=sync), COMMIT_TIMEOUT_S)
+            reported = self._transaction.report_position(position, applied=self._applied, again=sync)
+            await asyncio.wait_for(reported, COMMIT_TIMEOUT_S)
             if sync:
                 self._sync((), self._changelog_position)
             return
         if records[0].offset < before:
             raise ReaderError(f"{self.name}: a batch begins at offset {records[0].offset}, expected {before} or later")
-        batch = await self._process(records)
+        if not await self._prepared(records):
+            return
+        table = RowsBefore(self._store)
+        batch = await self._process(records, table)
         for answer, why in batch.divert(self._reply_topics.why_not):
-            self._keep_answer(batch, answer, why, int(time.time() * 1000))
+            self._keep_answer(batch, answer, why, self._environment.clock_ms())
         last = batch.last_record
-        batch.put(PROGRESS_KEY, encode_progress(Progress(offset=last.offset, fingerprint=fingerprint(last))))
+        digest = table.digest_after(self._digest, batch.rows)
+        progress = Progress(offset=last.offset, fingerprint=fingerprint(last), digest=digest)
+        batch.put(PROGRESS_KEY, encode_progress(progress))
         started = time.monotonic()
-        changelog_position = await asyncio.wait_for(
-            self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
-        )
+        try:
+            changelog_position = await asyncio.wait_for(
+                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+            )
+        except TOO_LARGE as error:
+            raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
         self._sync(batch.rows.items(), changelog_position)
-        self.next_offset = last.offset + 1
+        self.next_offset, self._applied = last.offset + 1, True
+        self._digest = digest
+        self._metrics.table_stands(self.spec.agent, self.source.partition, last.offset, digest)
         self._metrics.batch_committed(self.spec.agent, len(batch), time.monotonic() - started)
 
     def _sync(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
         """Write rows into the store, which is up to date now: nobody else can have written to the changelog."""
-        self._store.write(rows, position=changelog_position, now_ms=int(time.time() * 1000))
+        self._store.write(rows, position=changelog_position, now_ms=self._environment.clock_ms())
         self._changelog_position, self._synced_at = changelog_position, time.monotonic()
 
-    async def _process(self, records: list[ConsumerRecord]) -> Batch:
+    async def _prepared(self, records: list[ConsumerRecord]) -> bool:
+        """Let the agent learn what it needs; return false when the shard is no longer wanted before it has.
+
+        Meanwhile nothing is under way: no transaction is open, and the records are read again by whoever comes next.
+        """
+        to_do = None if self.spec.prepare is None else self.spec.prepare(records, self._waits)
+        if to_do is None:
+            return True
+        task = asyncio.ensure_future(to_do)
+        try:
+            while self.wanted and not task.done():
+                self._decided.clear()
+                decided = asyncio.ensure_future(self._decided.wait())
+                await asyncio.wait({task, decided}, return_when=asyncio.FIRST_COMPLETED)
+                decided.cancel()
+            if not task.done():
+                return False
+            task.result()
+        finally:
+            task.cancel()
+        if self.state is ShardState.WAITING:
+            self._enter(ShardState.RUNNING)
+        return True
+
+    def _waits(self, reason: str) -> None:
+        self._enter(ShardState.WAITING, reason)
+
+    async def _process(self, records: list[ConsumerRecord], table: RowsBefore) -> Batch:
         """Let the agent work on the records. Raises `AgentFailedError` when it raised."""
-        batch = Batch(records, self._store, self._settings.partition_counts)
+        batch = Batch(records, table, self._settings.partition_counts)
+        if self._environment.skipping is not None:
+            for record in records:
+                self._environment.skipping.prepare(batch, record)
         delivery = Delivery(batch)
         self.processing_since = time.monotonic()
         self._deliver(self.spec.agent, delivery)
@@ -368,21 +395,25 @@ class Shard:
             await delivery.processed
         except Exception as error:
             record = batch.current or records[0]
+            place = f"{record.topic}:{record.partition}:{record.offset}"
             raise AgentFailedError(
-                f"{record.topic}:{record.partition}:{record.offset}: the agent {self.spec.agent} raised {error!r}"
+                f"{place}: the agent {self.spec.agent} raised {error!r}; mend the cause and restart the worker, or pass "
+                f"the record over: `airy-identify skip {place} --reason …`",
+                record.offset,
             ) from error
         finally:
             self.processing_since = None
         return batch
 
     async def _close(self) -> None:
+        if self._count_check is not None:
+            self._count_check.cancel()
+            await asyncio.wait({self._count_check})
+            self._count_check = None
         await asyncio.gather(
             *(close_client(client) for client in (self._consumer, self._producer) if client is not None)
         )
-        try:
-            self._store.close()
-        except Exception:
-            logger.exception("the store %s did not close cleanly; its changelog has everything", self._store.path)
+        self._store.close()
         self._producer = self._consumer = self._transaction = None
 
     def _enter(self, state: ShardState, reason: str | None = None) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from aiokafka.structs import TopicPartition
 
-from airy_identify.stream.shard import Shard, ShardEnvironment, ShardSpec, ShardState
+from airy_identify.stream.shard import Shard
+from airy_identify.stream.shard_parts import ShardEnvironment, ShardSpec, ShardState
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,11 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
-from aiokafka.structs import RecordMetadata, TopicPartition
+from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 
 from airy_identify.stream.batch import Answer, Batch, Output
 from airy_identify.stream.errors import OutcomeUnknownError, ReplyTopicError
+from airy_identify.stream.group import NOTHING_APPLIED
 
 OFFSETS_EVERY_S = 1.0
 """How often a busy shard writes the group's offset; one that has nothing left to read writes it then.
@@ -95,19 +96,21 @@ class BatchTransaction:
             raise OutcomeUnknownError(f"{self._changelog}: the broker gave no offset for a committed batch")
         return base_offset + sent[-1][1]
 
-    async def report_position(self, position: int, *, again: bool = False) -> None:
+    async def report_position(self, position: int, *, applied: bool, again: bool = False) -> None:
         """Write the group's offset when nothing is left to read, so that lag displays show zero.
 
         With `again`, also if it is known already: what is committed shows that this producer still has the shard.
+        `applied` is false while nothing of the log was applied: a log may begin with what nobody reads.
         """
         if position == self._reported_position and not again:
             return
         await self._producer.begin_transaction()
-        await self._report(position)
+        await self._report(position, "" if applied else NOTHING_APPLIED)
         await self._producer.commit_transaction()
 
-    async def _report(self, position: int) -> None:
-        await self._producer.send_offsets_to_transaction({self._source: position}, self._group_id)
+    async def _report(self, position: int, metadata: str = "") -> None:
+        offsets = {self._source: OffsetAndMetadata(position, metadata)}
+        await self._producer.send_offsets_to_transaction(offsets, self._group_id)
         self._reported_position, self._unreported_since = position, None
 
     async def _send(self, partition: TopicPartition, records: Iterable[Output]) -> tuple[list[Sent], int]:

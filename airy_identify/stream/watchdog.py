@@ -18,7 +18,8 @@ from aiokafka.structs import TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client
 from airy_identify.stream.group import unassigned_partitions
-from airy_identify.stream.shard import Shard, ShardState
+from airy_identify.stream.shard import Shard
+from airy_identify.stream.shard_parts import ShardState
 from airy_identify.stream.shards import ShardSet
 
 logger = logging.getLogger(__name__)

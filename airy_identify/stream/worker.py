@@ -13,9 +13,11 @@ from airy_identify.kafka import KafkaClients, quieten_lost_futures, wait_for_bro
 from airy_identify.stream.app import AgentSpec, make_app
 from airy_identify.stream.batch import Delivery
 from airy_identify.stream.broker_probe import BrokerProbe
+from airy_identify.stream.group import cluster_id
 from airy_identify.stream.metrics import ShardMetrics
-from airy_identify.stream.shard import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
+from airy_identify.stream.shard_parts import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
 from airy_identify.stream.shards import ShardSet
+from airy_identify.stream.skips import Skipping, SkipReader
 from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.watchdog import Watchdog, WatchdogLimits
 
@@ -32,7 +34,12 @@ def end_process(reason: str) -> None:
 
 
 class FollowedChannels(Protocol):
-    """Airy's channels, read before the first batch and followed from then on: `intake.channel_reader`."""
+    """Airy's channels, read before the first batch and followed from then on: `intake.channel_reader`.
+
+    `problem` says why they are not up to date, null while they are.
+    """
+
+    problem: str | None
 
     async def wait_until_ready(self) -> None:
         """Return once the directory is complete."""
@@ -43,10 +50,14 @@ class FollowedChannels(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerParts:
-    """What a worker is made of. `check` returns why the topics are not as they have to be."""
+    """What a worker is made of. `check` returns why the topics are not as they have to be.
+
+    `check_schemas` does the same for the schema registry, null when there is none; it is told whom to tell that it waits.
+    """
 
     clients: KafkaClients
     channels: FollowedChannels
+    skipping: Skipping
     agents: tuple[AgentSpec, ...]
     shards: tuple[ShardSpec, ...]
     shard_settings: ShardSettings
@@ -54,12 +65,20 @@ class WorkerParts:
     metrics: ShardMetrics
     keep_answer: KeepAnswer
     check: Callable[[], Awaitable[list[str]]]
+    check_schemas: Callable[[Callable[[str], None]], Awaitable[list[str]]] | None = None
 
 
 class TopicsNotReadyError(Exception):
     """The topics are missing or wrong.
 
     Operator action: `airy-identify topics check` names them all, `airy-identify topics create` makes missing ones.
+    """
+
+
+class SchemasNotReadyError(Exception):
+    """The schemas of answers are not in the registry.
+
+    Operator action: `airy-identify schemas register`.
     """
 
 
@@ -74,6 +93,7 @@ class Worker:
         self._shards: ShardSet | None = None
         self._probe = BrokerProbe(parts.clients)
         self._phase = "waiting for Kafka"
+        self._cluster_id: str | None = None
 
     def stop(self) -> None:
         """Ask for the end, after the batches at hand."""
@@ -81,13 +101,15 @@ class Worker:
 
     def problems(self) -> list[str]:
         """Say why this worker is not ready; empty when it is."""
+        channels = self._parts.channels.problem
+        behind = [] if channels is None else [f"channels: {channels}"]
         if self._shards is None or not self._shards.assigned_once:
-            return [self._phase]
+            return [self._phase, *behind]
         gone = [] if self._probe.problem is None else [self._probe.problem]
-        return gone + self._shards.problems()
+        return [*gone, *self._shards.problems(), *behind]
 
     async def run(self) -> None:
-        """Live. Raises `TopicsNotReadyError`."""
+        """Live. Raises `TopicsNotReadyError` and `SchemasNotReadyError`."""
         quieten_lost_futures(asyncio.get_running_loop())
         try:
             if await self._unless_stopped(self._prepare()):
@@ -103,10 +125,24 @@ class Worker:
         self._phase = "checking topics"
         if problems := await self._parts.check():
             raise TopicsNotReadyError("\n".join(problems))
+        if self._parts.check_schemas is not None:
+            self._enter("asking the schema registry")
+            if problems := await self._parts.check_schemas(self._enter):
+                raise SchemasNotReadyError("\n".join(problems))
         self._phase = "reading channels"
         self._supervise("the channel reader", self._parts.channels.run())
         await self._parts.channels.wait_until_ready()
+        self._phase = "reading skips"
+        skips = SkipReader(self._parts.clients, self._parts.skipping.topic, self._parts.skipping.book)
+        self._supervise("the reader of skips", skips.run())
+        await skips.wait_until_ready()
+        self._cluster_id = await cluster_id(self._parts.clients)
         self._phase = "joining the group"
+
+    def _enter(self, phase: str) -> None:
+        if phase != self._phase:
+            logger.info("starting: %s", phase)
+        self._phase = phase
 
     async def _work(self) -> None:
         settings = self._parts.shard_settings
@@ -116,6 +152,7 @@ class Worker:
             session_timeout_s=settings.session_timeout_s,
             data_dir=settings.data_dir,
             agents=self._parts.agents,
+            group_instance_id=settings.group_instance_id,
         )
         logs = {spec.agent: spec.log for spec in self._parts.shards}
 
@@ -129,6 +166,8 @@ class Worker:
             metrics=self._parts.metrics,
             deliver=deliver,
             keep_answer=self._parts.keep_answer,
+            skipping=self._parts.skipping,
+            cluster_id=self._cluster_id,
         )
         shards = self._shards = ShardSet(self._parts.shards, environment, on_death=self._fatal)
         follow_assignment(app, shards)

@@ -1,7 +1,8 @@
 """Airy's records on its own topics: messages and channels, in the shape of its published schemas (airyhq/airy, efa19b2b).
 
-Airy writes the Confluent wire format: 0, a schema id of 4 bytes, the datum. Without a registry the id says nothing, so
-such bytes are read with the published schema, and only if they fit it to the last byte and make sense.
+Airy writes the Confluent wire format: 0, a schema id of 4 bytes, the datum. With a registry the id tells the writer's
+schema; without one it says nothing, so such bytes are read with the published schema, and only if they fit it to the
+last byte and make sense.
 """
 
 from collections.abc import Mapping
@@ -10,14 +11,13 @@ from typing import Any
 
 from airy_identify.core.values import ChannelId, ConversationId, Message, MessageId
 from airy_identify.wire import schemas
+from airy_identify.wire.confluent import MARKER, PREFIX_BYTES, WriterSchemas
 from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.schemas import Datum
 
 MESSAGE = "co.airy.avro.communication.Message"
 CHANNEL = "co.airy.avro.communication.Channel"
 
-_CONFLUENT_MARKER = b"\x00"
-_CONFLUENT_PREFIX_BYTES = 5
 _ID_CHARACTERS_MAX = 255
 _LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: later times cannot be written as ISO 8601 with four digits."""
@@ -33,9 +33,12 @@ class Channel:
     connected: bool
 
 
-def decode_message(data: bytes) -> Message:
-    """Return the message. Raises `UndecodableError` also for one without usable ids or times."""
-    datum = _decode(MESSAGE, data)
+def decode_message(data: bytes, writers: WriterSchemas | None = None) -> Message:
+    """Return the message. Raises `UndecodableError` also for one without usable ids or times.
+
+    `writers` are the schemas that the registry has, null when there is no registry.
+    """
+    datum = _decode(MESSAGE, data, writers)
     message = Message(
         id=MessageId(_identifier(datum, "id")),
         conversation_id=ConversationId(_identifier(datum, "conversationId")),
@@ -75,9 +78,9 @@ def encode_message(message: Message) -> bytes:
     )
 
 
-def decode_channel(data: bytes) -> Channel:
+def decode_channel(data: bytes, writers: WriterSchemas | None = None) -> Channel:
     """Return the channel. Raises `UndecodableError` also for one without a usable id or source."""
-    datum = _decode(CHANNEL, data)
+    datum = _decode(CHANNEL, data, writers)
     return Channel(
         id=ChannelId(_identifier(datum, "id")),
         source=_identifier(datum, "source"),
@@ -100,11 +103,13 @@ def encode_channel(channel: Channel) -> bytes:
     )
 
 
-def _decode(record_name: str, data: bytes) -> Datum:
-    if data[:1] == _CONFLUENT_MARKER:
-        if len(data) < _CONFLUENT_PREFIX_BYTES:
+def _decode(record_name: str, data: bytes, writers: WriterSchemas | None) -> Datum:
+    if data[:1] == MARKER:
+        if writers is not None:
+            return writers.decode(record_name, data)
+        if len(data) < PREFIX_BYTES:
             raise UndecodableError("too short for the Confluent wire format")
-        return schemas.our_schemas().decode_body(record_name, data, _CONFLUENT_PREFIX_BYTES)
+        return schemas.our_schemas().decode_body(record_name, data, PREFIX_BYTES)
     return schemas.decode_as(record_name, data)
 
 

@@ -1,12 +1,13 @@
 """What answers say: the 200 of every request and every error, over HTTP and Kafka alike, and how that becomes bytes.
 
 Whatever was stored, what leaves here is proper: content that is no JSON is answered as the text it is. An answer is
-written as its question was, as JSON in UTF-8 or in Avro single-object encoding.
+written as its question was: as JSON in UTF-8, in Avro single-object encoding or in the Confluent wire format.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from airy_identify.core.answers import (
     Answered,
@@ -25,6 +26,7 @@ from airy_identify.core.commands import AnswerFormat
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import ChannelId, ConversationId, JsonValue, Message, RequestId
 from airy_identify.wire import json_text, schemas
+from airy_identify.wire.confluent import frame
 from airy_identify.wire.plain_form import to_datum
 
 ANSWER_SCHEMA_HEADER = "airy_identify_schema"
@@ -48,6 +50,13 @@ ACCEPTED_SCHEMAS = frozenset(
 )
 """The records of answers that are no error."""
 
+ANSWER_RECORDS = (*sorted(ACCEPTED_SCHEMAS), ERROR_RESPONSE)
+"""The records of all answers."""
+
+SchemaIds = Mapping[str, int]
+"""Full names of records, and their ids in the schema registry."""
+NO_SCHEMA_IDS: SchemaIds = MappingProxyType({})
+
 SignToken = Callable[[ConversationId, ChannelId, int], str]
 """Makes the resume token of a conversation on a channel, issued at that second."""
 
@@ -62,8 +71,18 @@ class AnswerBody:
     members: dict[str, JsonValue]
 
 
-def encode_answer(body: AnswerBody, answer_format: AnswerFormat = AnswerFormat.JSON) -> bytes:
-    """Return an answer as bytes, in the format of its question."""
+def encode_answer(
+    body: AnswerBody, answer_format: AnswerFormat = AnswerFormat.JSON, schema_ids: SchemaIds = NO_SCHEMA_IDS
+) -> bytes:
+    """Return an answer as bytes, in the format of its question.
+
+    `schema_ids` are the registry's ids of the records of answers. Where there is none (the registry was taken out of
+    the settings while a question was under way) the answer is JSON.
+    """
+    schema_id = schema_ids.get(body.schema)
+    if answer_format is AnswerFormat.CONFLUENT and schema_id is not None:
+        datum = to_datum(body.schema, body.members)
+        return frame(schema_id, schemas.our_schemas().encode_body(body.schema, datum))
     if answer_format is AnswerFormat.AVRO:
         return schemas.encode(body.schema, to_datum(body.schema, body.members))
     return json_text.plain_json(body.members)

@@ -47,10 +47,14 @@ _SEPARATOR = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a shard has applied its log: the last offset, and a fingerprint of the record that was there."""
+    """How far a shard has applied its log: the last offset, and a fingerprint of the record that was there.
+
+    `digest` is that of the table's other rows at this offset, 32 bytes; null in rows of earlier releases.
+    """
 
     offset: int
     fingerprint: bytes
+    digest: bytes | None = None
 
 
 def encode_identity_key(key: IdentityKey) -> bytes:
@@ -157,13 +161,14 @@ def decode_conversation_row(data: bytes) -> ConversationRow:
 
 def encode_progress(progress: Progress) -> bytes:
     """Return the progress row in single-object encoding."""
-    return schemas.encode(PROGRESS_ROW, {"offset": progress.offset, "fingerprint": progress.fingerprint})
+    datum = {"offset": progress.offset, "fingerprint": progress.fingerprint, "digest": progress.digest}
+    return schemas.encode(PROGRESS_ROW, datum)
 
 
 def decode_progress(data: bytes) -> Progress:
     """Return the progress row that `encode_progress` wrote. Raises `UndecodableError`."""
     datum = schemas.decode_as(PROGRESS_ROW, data)
-    return Progress(offset=datum["offset"], fingerprint=datum["fingerprint"])
+    return Progress(offset=datum["offset"], fingerprint=datum["fingerprint"], digest=datum["digest"])
 
 
 def _join(*parts: str) -> bytes:

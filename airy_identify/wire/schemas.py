@@ -93,6 +93,19 @@ class Schemas:
         """Return the datum that fills `data` from `start` on, written with today's schema. Raises `UndecodableError`."""
         return _read(data, start, self._writers[record_name].schema, None)
 
+    def resolve(self, record_name: str, writer: Any, data: bytes, start: int) -> Datum:  # noqa: ANN401 - fastavro's
+        """Return the datum that fills `data` from `start` on in today's shape, whatever fits it the writer's schema is.
+
+        Raises `UndecodableError`, also when the writer's record cannot become ours.
+        """
+        return _read(data, start, writer, self._writers[record_name].schema)
+
+    def encode_body(self, record_name: str, datum: Mapping[str, Any]) -> bytes:
+        """Return the datum of today's record without a prefix; see `encode`."""
+        buffer = BytesIO()
+        fastavro.schemaless_writer(buffer, self._writers[record_name].schema, datum, strict=True)
+        return buffer.getvalue()
+
 
 def fingerprint_of(definition: Datum) -> bytes:
     """Return the CRC-64-AVRO fingerprint of the schema's parsing canonical form, 8 bytes, little-endian."""

@@ -5,6 +5,8 @@ import yaml
 
 from airy_identify.ops.kafka_jars import KAFKA_VERSION
 from airy_identify.ops.local_broker import BROKER_SETTINGS
+from airy_identify.ops.local_registry import API_PATH
+from airy_identify.ops.registry_archive import REGISTRY_VERSION
 from airy_identify.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -17,9 +19,9 @@ OWN_ADDRESSES_AND_PLACES = {
 """What has to differ: a container listens elsewhere and keeps its data elsewhere."""
 
 
-def service() -> dict[str, Any]:
+def service(name: str = "kafka") -> dict[str, Any]:
     compose = yaml.safe_load((ROOT / "docker-compose.kafka.yml").read_text(encoding="utf-8"))
-    found: dict[str, Any] = compose["services"]["kafka"]
+    found: dict[str, Any] = compose["services"][name]
     return found
 
 
@@ -45,5 +47,16 @@ def test_the_container_runs_the_same_kafka() -> None:
 def test_the_default_settings_reach_the_container_and_nobody_else_does() -> None:
     host, port = Settings().kafka_bootstrap_servers.split(":")
 
-    assert service()["ports"] == [f"127.0.0.1:{port}:9092"]
+    assert service()["ports"] == [f"127.0.0.1:{port}:9092", "127.0.0.1:8085:8080"]
     assert settings_of_the_container()["advertised.listeners"] == f"PLAINTEXT://{host}:{port}"
+
+
+def test_the_registry_is_the_local_one_and_meets_the_broker_where_it_says_it_is() -> None:
+    registry = service("registry")
+    text = (ROOT / "docker-compose.kafka.yml").read_text(encoding="utf-8")
+
+    assert registry["image"] == f"apicurio/apicurio-registry:{REGISTRY_VERSION}"
+    assert registry["network_mode"] == "service:kafka"
+    advertised = settings_of_the_container()["advertised.listeners"].removeprefix("PLAINTEXT://")
+    assert registry["environment"]["APICURIO_KAFKASQL_BOOTSTRAP_SERVERS"] == advertised
+    assert f"AIRY_IDENTIFY_SCHEMA_REGISTRY_URL=http://localhost:8085{API_PATH})" in text

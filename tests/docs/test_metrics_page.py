@@ -4,12 +4,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from airy_identify.telemetry import BridgeMetrics, WorkerMetrics
+from airy_identify.telemetry import BridgeMetrics, SchemaRegistryMetrics, WorkerMetrics
 from tests.metrics_page import rows_of_page
 
-MAKE: dict[str, Callable[[CollectorRegistry], object]] = {"worker": WorkerMetrics, "bridge": BridgeMetrics}
-UNITS = ("_seconds", "_bytes", "_ratio", "_rows", "_shards", "_state", "_pending")
-LABELS = {"agent", "partition", "state", "cause", "code", "route", "status"}
+MAKE: dict[str, Callable[[CollectorRegistry], object]] = {
+    "worker": WorkerMetrics,
+    "bridge": BridgeMetrics,
+    "both": SchemaRegistryMetrics,
+}
+UNITS = ("_seconds", "_bytes", "_ratio", "_rows", "_shards", "_state", "_pending", "_offset", "_digest", "_waiting")
+LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome"}
 """Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared."""
 
 

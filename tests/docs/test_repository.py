@@ -18,7 +18,9 @@ def locked(name: str) -> dict[str, str]:
 
 
 def pinned(requirements: list[str]) -> dict[str, str]:
-    return {name.lower(): version for name, version in (requirement.split("==") for requirement in requirements)}
+    """Return the versions by name; the extras that are asked for, as in `avro[snappy]`, are no part of a name."""
+    parts = [re.sub(r"\[.*\]", "", requirement).split("==") for requirement in requirements]
+    return {name.lower(): version for name, version in parts}
 
 
 @pytest.mark.parametrize(

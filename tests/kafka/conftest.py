@@ -9,6 +9,7 @@ import pytest
 
 from airy_identify.intake.policy import DEFAULT_TENANT
 from airy_identify.ops.local_broker import LocalKafka
+from airy_identify.ops.local_registry import LocalRegistry
 from airy_identify.ops.topics import create_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import AIRY_PARTITIONS, declare, declare_airy
@@ -108,3 +109,12 @@ def service(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Ite
     finally:
         worker.kill()
         bridge.kill()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
+    """Real Apicurio Registry on a free port. A test that stops it has to start it again."""
+    local = LocalRegistry(tmp_path_factory.mktemp("registry"))
+    asyncio.run(local.start())
+    yield local
+    asyncio.run(local.stop())

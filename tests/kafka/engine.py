@@ -15,7 +15,15 @@ from airy_identify.kafka import KafkaClients, close_client, partitions_of, quiet
 from airy_identify.ops.topics import create_topics
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import Batch, Delivery
-from airy_identify.stream.shard import Shard, ShardEnvironment, ShardSettings, ShardSpec, ShardState
+from airy_identify.stream.shard import Shard
+from airy_identify.stream.shard_parts import (
+    Prepare,
+    ShardEnvironment,
+    ShardSettings,
+    ShardSpec,
+    ShardState,
+    wall_clock_ms,
+)
 from airy_identify.stream.shards import ShardSet
 from airy_identify.stream.store import StoreMemory
 from airy_identify.topics import TopicDeclaration
@@ -55,9 +63,17 @@ class RecordingMetrics:
 
     reopened: list[tuple[str, str]] = field(default_factory=list)
     restored: collections.Counter[str] = field(default_factory=collections.Counter)
+    paused: dict[tuple[str, int], int] = field(default_factory=dict)
+    stands: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         pass
+
+    def shard_paused(self, agent: str, partition: int, offset: int) -> None:
+        self.paused[agent, partition] = offset
+
+    def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
+        self.stands[agent, partition] = (offset, digest)
 
     def shard_reopened(self, agent: str, cause: str) -> None:
         self.reopened.append((agent, cause))
@@ -125,12 +141,13 @@ class Installation:
                 await asyncio.sleep(POLL_S)
         return records
 
-    def spec(self, *, needs_whole_log: bool = True) -> ShardSpec:
+    def spec(self, *, needs_whole_log: bool = True, prepare: Prepare | None = None) -> ShardSpec:
         return ShardSpec(
             agent="first",
             log=self.names["source"],
             changelog=self.names["first-changelog"],
             needs_whole_log=needs_whole_log,
+            prepare=prepare,
         )
 
     def settings(self, data_dir: Path, *, store_max_age_ms: int = 24 * 60 * 60 * 1000) -> ShardSettings:
@@ -175,6 +192,9 @@ async def running(
     poison: bytes | None = None,
     store_max_age_ms: int = 24 * 60 * 60 * 1000,
     needs_whole_log: bool = True,
+    cluster_id: str | None = None,
+    clock_ms: Callable[[], int] = wall_clock_ms,
+    prepare: Prepare | None = None,
 ) -> AsyncIterator[Running]:
     """Run the counting agent on all partitions of `source`; stop in good order at the end."""
     quieten_lost_futures(asyncio.get_running_loop())
@@ -195,8 +215,12 @@ async def running(
         metrics=metrics,
         deliver=deliver,
         keep_answer=lambda *_: pytest.fail("the counting agent answers nobody"),
+        cluster_id=cluster_id,
+        clock_ms=clock_ms,
     )
-    shards = ShardSet([installation.spec(needs_whole_log=needs_whole_log)], environment, on_death=deaths.append)
+    shards = ShardSet(
+        [installation.spec(needs_whole_log=needs_whole_log, prepare=prepare)], environment, on_death=deaths.append
+    )
     shards.assign((installation.names["source"], partition) for partition in range(PARTITIONS))
     try:
         yield Running(shards, metrics, deaths)

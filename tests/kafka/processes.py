@@ -25,7 +25,7 @@ def environment_of(settings: Settings, **overrides: object) -> dict[str, str]:
     """Return the environment of a process with these settings."""
     values = settings.model_dump(exclude_defaults=True) | overrides
     values |= {name: "*" for name in ("requests_tenants", "requests_channels") if name in values and not values[name]}
-    for secret in ("system_token", "jwt_secret"):
+    for secret in ("system_token", "jwt_secret", "jwt_previous_secret"):
         if (value := getattr(settings, secret)) is not None:
             values[secret] = value.get_secret_value()
     texts = {name: _text(value) for name, value in values.items()}

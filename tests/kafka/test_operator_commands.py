@@ -59,6 +59,7 @@ async def call(settings: Settings, *arguments: str) -> tuple[int, str, str]:
         "topic_prefix": settings.topic_prefix,
         "airy_core_namespace": settings.airy_core_namespace,
         "partitions": settings.partitions,
+        "data_dir": settings.data_dir,
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "airy_identify", *arguments),
@@ -338,7 +339,7 @@ async def test_topics_create_and_check(make_settings: Callable[..., Settings]) -
 
     code, output, errors = await call(settings, "topics", "create", "--with-airy", "--json")
     assert (code, errors) == (0, "")
-    assert len(json.loads(output)["created"]) == 13
+    assert len(json.loads(output)["created"]) == 14
     assert await call(settings, "topics", "create") == (0, "0 topics created; the others were there already\n", "")
     assert await call(settings, "topics", "check") == (0, "all topics are as they have to be\n", "")
 

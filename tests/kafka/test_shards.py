@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from airy_identify.kafka import KafkaClients, close_client, partition_for, quieten_lost_futures
 from airy_identify.ops.admin import connect
 from airy_identify.ops.local_broker import LocalKafka
-from airy_identify.stream.shard import ShardState
+from airy_identify.stream.shard_parts import ShardState
 from airy_identify.stream.store import Store, StoreMemory
 from airy_identify.stream.transaction import BatchTransaction
 from airy_identify.wire.rows import PROGRESS_KEY
@@ -88,26 +88,6 @@ async def test_a_store_is_restored_from_its_tail_only(installation: Installation
         assert outdated.metrics.restored["first"] >= len(KEYS)
 
 
-async def test_a_store_of_another_changelog_is_thrown_away(installation: Installation, tmp_path: Path) -> None:
-    await installation.produce(*((key, b"x") for key in KEYS))
-    async with running(installation, tmp_path):
-        await installation.dump_until("middle", lambda found: len(found) == len(KEYS))
-    path = tmp_path / f"{installation.prefix}app" / f"first-{partition_for(KEYS[0], PARTITIONS)}"
-    store = Store(path, StoreMemory())
-    state = store.open()
-    assert state is not None
-    stale = store.get(PROGRESS_KEY)
-    assert stale is not None
-    store.write([(KEYS[0], b"77"), (PROGRESS_KEY, stale + b"\0")], position=state.position, now_ms=state.synced_at_ms)
-    store.close()
-
-    async with running(installation, tmp_path) as run:
-        await run.until_running()
-        await installation.produce((KEYS[0], b"y"))
-        middle = await installation.dump_until("middle", lambda found: len(found) == len(KEYS) + 1)
-    assert counts(middle)[KEYS[0]] == [1, 2]
-
-
 async def test_a_former_owner_cannot_write_any_more(installation: Installation) -> None:
     source = TopicPartition(installation.names["source"], 0)
     changelog = TopicPartition(installation.names["first-changelog"], 0)
@@ -120,12 +100,12 @@ async def test_a_former_owner_cannot_write_any_more(installation: Installation) 
     )
     quieten_lost_futures(asyncio.get_running_loop())
     await producers[0].start()
-    await former.report_position(1)
+    await former.report_position(1, applied=True)
     await producers[1].start()
     try:
         with pytest.raises(ProducerFenced):
-            await former.report_position(2)
-        await owner.report_position(3)
+            await former.report_position(2, applied=True)
+        await owner.report_position(3, applied=True)
     finally:
         for producer in producers:
             await close_client(producer)
@@ -181,27 +161,6 @@ async def send_header_name_that_is_no_text(installation: Installation, *, partit
         await (await producer.send_batch(batch, installation.names["source"], partition=partition))
     finally:
         await close_client(producer)
-
-
-async def test_a_log_made_anew_keeps_its_shards_closed(installation: Installation, tmp_path: Path) -> None:
-    await installation.produce(*((key, b"x") for key in KEYS))
-    async with running(installation, tmp_path):
-        await installation.dump_until("middle", lambda found: len(found) == len(KEYS))
-    before = fold(await installation.dump("first-changelog"))
-    source = installation.names["source"]
-    async with connect(installation.clients.bootstrap_servers) as admin:
-        await admin.delete_topics([source])
-    await installation.create_topics(source)
-    await installation.produce((key_of(0), b"new"))
-    for partition in range(1, PARTITIONS):
-        await installation.produce(*((key, b"new") for key in KEYS if partition_for(key, PARTITIONS) == partition))
-
-    async with running(installation, tmp_path) as run:
-        await run.until(lambda: all(shard.state is ShardState.CLOSED for shard in run.shards.shards))
-        reasons = {shard.source.partition: shard.reason or "" for shard in run.shards.shards}
-    assert "rebuild the table" in reasons[0]
-    assert "is not the one that the table applied last" in reasons[1]
-    assert fold(await installation.dump("first-changelog")) == before
 
 
 async def test_a_log_whose_start_is_gone_is_not_begun_with(installation: Installation, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 import jwt
 import pytest
 
-from airy_identify.ops.kafka_jars import cache_directory, fetch_jars
+from airy_identify.ops.kafka_jars import fetch_jars
+from airy_identify.ops.maven import cache_directory
 from tests.kafka.conftest import SYSTEM_TOKEN
 from tests.kafka.flaky import FAILURES, flaky_front
 from tests.kafka.maven import SHORT_RUN, console_consumer_jar

@@ -12,7 +12,7 @@ from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.app import Process
-from airy_identify.stream.shard import ShardSpec
+from airy_identify.stream.shard_parts import ShardSpec
 from airy_identify.topics import CONVERSATION, IDENTITY, INTAKE, MESSAGES, TopicNames
 from airy_identify.wire.resume_token import ResumeTokenSigner
 from tests.builders import make_channel, make_channels

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from aiokafka.errors import OffsetOutOfRangeError, ProducerFenced
-from aiokafka.structs import ConsumerRecord, TopicPartition
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 
 from airy_identify.stream.batch import Headers, Output
 from tests.records import make_record
@@ -44,7 +44,7 @@ class Transaction:
     began_at: dict[TopicPartition, int] = field(default_factory=dict)
     unmarked: set[TopicPartition] = field(default_factory=set)
     records: dict[TopicPartition, list[ConsumerRecord]] = field(default_factory=dict)
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    offsets: dict[TopicPartition, OffsetAndMetadata] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Broker:
     def __init__(self, partitions: dict[str, int], clock: Clock, dice: random.Random) -> None:
         self.partitions = partitions
         self.logs = {TopicPartition(name, n): Log() for name, count in partitions.items() for n in range(count)}
-        self.group_offsets: dict[TopicPartition, int] = {}
+        self.group_offsets: dict[TopicPartition, OffsetAndMetadata] = {}
         self.on_commit: Callable[[Transaction], None] = lambda _: None
         self.fenced = 0
         self.aborted = 0
@@ -151,7 +151,7 @@ class Broker:
             transaction.records.setdefault(partition, []).append(record)
         return base
 
-    def add_offset(self, transactional_id: str, epoch: int, source: TopicPartition, offset: int) -> bool:
+    def add_offset(self, transactional_id: str, epoch: int, source: TopicPartition, offset: OffsetAndMetadata) -> bool:
         """Let the transaction write the group's offset; false while the last one is being marked."""
         transaction = self._transaction(transactional_id, epoch, None)
         if transaction is None:

@@ -15,8 +15,8 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from aiokafka.errors import ConsumerStoppedError, IllegalOperation, KafkaError, ProducerFenced
-from aiokafka.structs import ConsumerRecord, RecordMetadata, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, IllegalOperation, KafkaConnectionError, KafkaError, ProducerFenced
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, RecordMetadata, TopicPartition
 
 from airy_identify.kafka import KafkaClients
 from airy_identify.stream.batch import Headers, Output
@@ -25,6 +25,7 @@ from tests.simulation.broker import Broker
 Result = TypeVar("Result")
 
 RETRY_S = 0.01
+REQUEST_TIMEOUT_S = 40.0
 FETCH_RECORDS_MAX = 8
 BATCH_RECORDS_MAX = 6
 REPLY_PARTITIONS_MAX = 100
@@ -64,6 +65,15 @@ class Wire:
         if self.trouble:
             raise self.trouble.popleft()
         return True
+
+    async def ask(self, request: Callable[[], Result]) -> Result:
+        """Ask the broker something. Raises `KafkaConnectionError` when nothing goes through for a while."""
+        if not await self.step_within(REQUEST_TIMEOUT_S):
+            raise KafkaConnectionError("no broker answers")
+        result = request()
+        if not await self.step_within(REQUEST_TIMEOUT_S):
+            raise KafkaConnectionError("no broker answers")
+        return result
 
     async def exchange(self, request: Callable[[], Result]) -> Result:
         """Do something at the broker."""
@@ -140,7 +150,9 @@ class SimulatedProducer:
             raise IllegalOperation("Can't send messages while not in transaction")
         return asyncio.shield(self._then(partial(self._append, TopicPartition(topic, partition), batch.outputs)))
 
-    async def send_offsets_to_transaction(self, offsets: dict[TopicPartition, int], group_id: str) -> None:
+    async def send_offsets_to_transaction(
+        self, offsets: dict[TopicPartition, OffsetAndMetadata], group_id: str
+    ) -> None:
         assert group_id
         if self._state is not _State.IN_TRANSACTION:
             raise IllegalOperation("Not in the middle of a transaction")
@@ -178,10 +190,10 @@ class SimulatedProducer:
             await asyncio.sleep(RETRY_S)
         return RecordMetadata(partition.topic, partition.partition, partition, base, -1, 0, 0)
 
-    async def _add_offsets(self, offsets: dict[TopicPartition, int]) -> None:
+    async def _add_offsets(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         for source, offset in offsets.items():
 
-            def add(source: TopicPartition = source, offset: int = offset) -> bool:
+            def add(source: TopicPartition = source, offset: OffsetAndMetadata = offset) -> bool:
                 return self._broker.add_offset(self._id, self._epoch, source, offset)
 
             while not await self._wire.exchange(add):  # noqa: ASYNC110 - as clients do
@@ -207,19 +219,32 @@ class SimulatedConsumer:
         self._stopped = False
 
     async def start(self) -> None:
-        await self._wire.step()
+        await self._wire.ask(lambda: None)
 
     async def stop(self) -> None:
         self._stopped = True
 
     async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        return await self._wire.exchange(lambda: dict.fromkeys(partitions, 0))
+        return await self._wire.ask(lambda: dict.fromkeys(partitions, 0))
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         def ends() -> dict[TopicPartition, int]:
             return {each: self._broker.end(each, read_committed=self._read_committed) for each in partitions}
 
-        return await self._wire.exchange(ends)
+        return await self._wire.ask(ends)
+
+    @property
+    def _client(self) -> Any:
+        """The client below, whose metadata `partitions_of` asks for."""
+        return SimpleNamespace(force_metadata_update=lambda: self._wire.step_within(REQUEST_TIMEOUT_S))
+
+    async def topics(self) -> set[str]:
+        """Return all topics."""
+        return await self._wire.ask(lambda: set(self._broker.partitions))
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        count = self._broker.partitions.get(topic)
+        return None if count is None else set(range(count))
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         self._positions = dict.fromkeys(partitions)
@@ -250,6 +275,29 @@ class SimulatedConsumer:
         return {partition: records} if records else {}
 
 
+class SimulatedAdmin:
+    """What shards ask an admin client."""
+
+    def __init__(self, broker: Broker, wire: Wire) -> None:
+        self._broker = broker
+        self._wire = wire
+
+    async def start(self) -> None:
+        await self._wire.ask(lambda: None)
+
+    async def close(self) -> None:
+        pass
+
+    async def list_consumer_group_offsets(
+        self, group_id: str, *, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        assert group_id
+        nothing = OffsetAndMetadata(-1, "")
+        return await self._wire.ask(
+            lambda: {each: self._broker.group_offsets.get(each, nothing) for each in partitions}
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedClients(KafkaClients):
     """Makes clients of the broker in memory."""
@@ -257,8 +305,17 @@ class SimulatedClients(KafkaClients):
     broker: Broker
     wire: Wire
 
-    def consumer(self, *, read_committed: bool = True, retry_backoff_ms: int = 10) -> Any:  # noqa: ARG002
+    def consumer(
+        self,
+        *,
+        read_committed: bool = True,
+        retry_backoff_ms: int = 10,  # noqa: ARG002
+        fetch_max_wait_ms: int = 500,  # noqa: ARG002
+    ) -> Any:
         return SimulatedConsumer(self.broker, self.wire, read_committed=read_committed)
+
+    def admin(self) -> Any:
+        return SimulatedAdmin(self.broker, self.wire)
 
     def transactional_producer(self, transactional_id: str, *, request_timeout_ms: int) -> Any:  # noqa: ARG002
         return SimulatedProducer(self.broker, self.wire, transactional_id)

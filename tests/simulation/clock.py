@@ -2,12 +2,16 @@
 
 import asyncio
 import selectors
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 from unittest.mock import patch
 
-from airy_identify.stream import opening, shard, transaction
+from airy_identify.stream import group, shard, shard_parts, transaction
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 BEGUN_AT_S = 1_700_000_000.0
 
@@ -32,7 +36,7 @@ class Clock:
     def everywhere(self) -> Iterator[None]:
         """Let the engine read this clock."""
         with ExitStack() as stack:
-            for module in (opening, shard, transaction):
+            for module in (group, shard, shard_parts, transaction):
                 stack.enter_context(patch.object(module, "time", self))
             yield
 
@@ -70,6 +74,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         return self._clock.now_s
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], Result], *args: *Arguments
+    ) -> "asyncio.Future[Result]":
+        """Do at once what would be done beside."""
+        assert executor is None
+        done = self.create_future()
+        done.set_result(func(*args))
+        return done
+
+    def _write_to_self(self) -> None:
+        """Wake nobody: there is one thread. Called for generators that were not read to their end."""
 
     def _process_events(self, events: list[Any]) -> None:
         assert not events

@@ -28,15 +28,19 @@ PLANTED_BUGS = (
     PlantedBug(
         "rows reach RocksDB before their commit",
         _SHARD,
-        """        changelog_position = await asyncio.wait_for(
-            self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
-        )
+        """            changelog_position = await asyncio.wait_for(
+                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+            )
+        except TOO_LARGE as error:
+            raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
         self._sync(batch.rows.items(), changelog_position)
 """,
-        """        self._sync(batch.rows.items(), self._changelog_position)
-        changelog_position = await asyncio.wait_for(
-            self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
-        )
+        """            self._sync(batch.rows.items(), self._changelog_position)
+            changelog_position = await asyncio.wait_for(
+                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+            )
+        except TOO_LARGE as error:
+            raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
         self._sync((), changelog_position)
 """,
     ),
@@ -53,19 +57,31 @@ PLANTED_BUGS = (
         _SHARD,
         """        await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
         fenced = time.monotonic()
+        self.reason = f"restoring its table from {self.changelog.topic}:{self.changelog.partition}"
         self._transaction = BatchTransaction(
-            self._producer, source=self.source, changelog=self.changelog, group_id=self._settings.app_id
+            self._producer,
+            source=self.source,
+            changelog=self.changelog,
+            group_id=self._settings.app_id,
+            one_by_one=self._reply_topics.one_by_one,
         )
         self._consumer = self._clients.consumer()
         await self._consumer.start()
+        await self._check_partition_counts()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
 """,
-        """        self._transaction = BatchTransaction(
-            self._producer, source=self.source, changelog=self.changelog, group_id=self._settings.app_id
+        """        self.reason = f"restoring its table from {self.changelog.topic}:{self.changelog.partition}"
+        self._transaction = BatchTransaction(
+            self._producer,
+            source=self.source,
+            changelog=self.changelog,
+            group_id=self._settings.app_id,
+            one_by_one=self._reply_topics.one_by_one,
         )
         self._consumer = self._clients.consumer()
         await self._consumer.start()
+        await self._check_partition_counts()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
         await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
@@ -82,14 +98,14 @@ PLANTED_BUGS = (
     PlantedBug(
         "the progress row is forgotten",
         _SHARD,
-        "        batch.put(PROGRESS_KEY, encode_progress(Progress(offset=last.offset, fingerprint=fingerprint(last))))\n",
+        "        batch.put(PROGRESS_KEY, encode_progress(progress))\n",
         "",
     ),
     PlantedBug(
         "a batch that failed is left out",
         _SHARD,
-        "        self.next_offset = check_progress(progress, log, needs_whole_log=self.spec.needs_whole_log)\n",
-        "        self.next_offset = check_progress(progress, log, needs_whole_log=self.spec.needs_whole_log)\n"
+        "needs_whole_log=self.spec.needs_whole_log, committed=committed)\n",
+        "needs_whole_log=self.spec.needs_whole_log, committed=committed)\n"
         "        self.next_offset = max(self.next_offset, self.read_to)\n",
     ),
     PlantedBug(
@@ -101,14 +117,14 @@ PLANTED_BUGS = (
     PlantedBug(
         "a restore ends where its first fetch ended",
         _OPENING,
-        "    while read_to < log.end:\n",
-        "    while read_to < log.end and not rows:\n",
+        "        if records:\n            yield records\n",
+        "        if records:\n            yield records\n            return\n",
     ),
     PlantedBug(
         "the end of a restore is told by record offsets, which never reach behind a control record",
         _OPENING,
-        "    while read_to < log.end:\n",
-        "    while position < log.end:\n",
+        "        read_to = await consumer.position(log.partition)\n",
+        "        read_to = records[-1].offset + 1 if records else read_to\n",
     ),
     PlantedBug(
         "a restore passes tombstones over",
@@ -121,27 +137,27 @@ PLANTED_BUGS = (
         "a restore that is cut short leaves the store looking up to date",
         _OPENING,
         "for record in records), position=position, now_ms=synced_at_ms)",
-        "for record in records), position=position, now_ms=_now_ms())",
+        "for record in records), position=position, now_ms=rules.now_ms())",
         "tests/simulation/test_stores.py::test_a_restore_that_is_cut_short_leaves_the_store_as_old_as_it_was",
     ),
     PlantedBug(
         "a store of any age is gone on with",
         _OPENING,
-        "    return log.begin <= state.position <= log.end and _now_ms() - state.synced_at_ms <= max_age_ms\n",
-        "    return log.begin <= state.position <= log.end\n",
+        "        if _age_ms(state.synced_at_ms, rules) > rules.max_age_ms:\n",
+        "        if rules.max_age_ms < 0:\n",
     ),
     PlantedBug(
         "a restore that a week interrupts is gone on with",
         _OPENING,
-        "        if _now_ms() - synced_at_ms > 2 * max_age_ms:\n",
-        "        if max_age_ms < 0:\n",
+        "        if _age_ms(synced_at_ms, rules) > 2 * rules.max_age_ms:\n",
+        "        if rules.max_age_ms < 0:\n",
         "tests/simulation/test_stores.py::test_a_restore_that_a_week_interrupts_is_given_up",
     ),
     PlantedBug(
         "the store's position is taken from the first output, not from the changelog",
         _TRANSACTION,
-        "        base_offset = int(metadata[-1].offset)\n",
-        "        base_offset = int(metadata[0].offset)\n",
+        "        base_offset = int(futures[-1].result().offset)\n",
+        "        base_offset = int(futures[0].result().offset)\n",
     ),
     PlantedBug(
         "outputs have a transaction of their own",
@@ -192,15 +208,22 @@ PLANTED_BUGS = (
     PlantedBug(
         "a shard that failed leaves its store open",
         _SHARD,
-        "            self._store.close()\n",
-        "            pass\n",
+        "        self._store.close()\n",
+        "",
     ),
     PlantedBug(
         "an idle shard calls its store up to date without asking whether the partition is still its own",
         _SHARD,
-        "report_position(position, again=sync)",
-        "report_position(position)",
+        "report_position(position, applied=self._applied, again=sync)",
+        "report_position(position, applied=self._applied)",
         "tests/simulation/test_stores.py::"
         "test_an_idle_shard_makes_sure_that_it_is_still_the_owner_before_it_calls_its_store_up_to_date",
+    ),
+    PlantedBug(
+        "an offset behind what was never applied is taken for a table whose changelog is lost",
+        _TRANSACTION,
+        '"" if applied else NOTHING_APPLIED',
+        '""',
+        "tests/simulation/test_stores.py::test_a_log_that_begins_with_aborted_records_is_begun_with",
     ),
 )

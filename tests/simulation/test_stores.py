@@ -10,7 +10,8 @@ import pytest
 from aiokafka.structs import TopicPartition
 
 from airy_identify.stream.errors import RestoreTooOldError
-from airy_identify.stream.opening import LogRange, restore
+from airy_identify.stream.opening import LogRange, RestoreRules, restore
+from airy_identify.stream.shard_parts import ShardState
 from airy_identify.stream.store import Store
 from airy_identify.topics import IDENTITY
 from tests.simulation.agents import NAMES, PARTITIONS, Stamps, make_agents
@@ -47,7 +48,8 @@ class World:
 
         consumer: Any = SimulatedConsumer(self.broker, Wire(random.Random(1), step), read_committed=True)
         log = LogRange(CHANGELOG, 0, self.broker.logs[CHANGELOG].end)
-        await restore(consumer, self.store, log, max_age_ms=MAX_AGE_MS, on_fetch=lambda _: None)
+        rules = RestoreRules(max_age_ms=MAX_AGE_MS, now_ms=self.clock.now_ms)
+        await restore(consumer, self.store, log, rules, on_fetch=lambda _: None)
 
     def write(self) -> None:
         for number in range(RECORDS):
@@ -129,7 +131,31 @@ def test_an_idle_shard_makes_sure_that_it_is_still_the_owner_before_it_calls_its
     assert deaths == []
 
 
-@pytest.mark.parametrize("steps", [1, 8, 12, 16])
+def test_a_log_that_begins_with_aborted_records_is_begun_with(world: World, tmp_path: Path) -> None:
+    agents = make_agents(Stamps(random.Random(1), world.clock.now_ms))
+    oracle = Oracle(world.broker, agents)
+    surroundings = Surroundings(world.broker, oracle, agents, lambda: None, pytest.fail)
+    worker = Worker("worker", tmp_path / "worker", surroundings, random.Random(1))
+    log = TopicPartition(NAMES.identity_commands, 0)
+
+    async def stand_idle_twice() -> None:
+        epoch = world.broker.fence("somebody's")
+        assert epoch is not None
+        world.broker.append_in_transaction("somebody's", epoch, log, [(b"key", b"aborted", ())])
+        world.broker.fence("somebody's")
+        for generation in (1, 2):
+            worker.start()
+            worker.assign(generation, [log])
+            await asyncio.sleep(10.0)
+            assert [(shard.state, shard.reason) for shard in worker.metrics.all] == [(ShardState.RUNNING, None)]
+            assert world.broker.group_offsets[log].offset == 2, "lag displays show that nothing is left to read"
+            await worker.stop()
+
+    with watched(oracle):
+        world.run(stand_idle_twice())
+
+
+@pytest.mark.parametrize("steps", [1, 4, 8, 12, 16, 33])
 def test_a_shard_ends_while_it_opens_and_the_broker_is_gone(world: World, tmp_path: Path, steps: int) -> None:
     agents = make_agents(Stamps(random.Random(1), world.clock.now_ms))
     oracle = Oracle(world.broker, agents)

@@ -16,7 +16,8 @@ from airy_identify.stream import shards as shards_module
 from airy_identify.stream.app import AgentSpec, Process, _stream_function
 from airy_identify.stream.batch import Answer, Batch, Delivery
 from airy_identify.stream.faust_overrides.delivery import Inboxes
-from airy_identify.stream.shard import Shard, ShardEnvironment, ShardSettings, ShardSpec, ShardState
+from airy_identify.stream.shard import Shard
+from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec, ShardState
 from airy_identify.stream.shards import ShardSet
 from airy_identify.stream.store import Store, StoreMemory
 from airy_identify.topics import DELETE_RETENTION_MS
@@ -86,6 +87,7 @@ class Worker:
             metrics=self.metrics,
             deliver=deliver,
             keep_answer=_nobody_refuses,
+            cluster_id="the only one",
         )
         self.metrics.all.clear()
         self.shards = ShardSet(SPECS, environment, on_death=self._around.on_death)
@@ -169,8 +171,15 @@ def watched(oracle: Oracle) -> Iterator[None]:
     """Let the oracle look at every store after each write, and every worker know its shards."""
 
     class WatchedStore(Store):
-        def write(self, rows: Iterable[tuple[bytes, bytes | None]], *, position: int, now_ms: int) -> None:
-            super().write(rows, position=position, now_ms=now_ms)
+        def write(
+            self,
+            rows: Iterable[tuple[bytes, bytes | None]],
+            *,
+            position: int,
+            now_ms: int,
+            cluster_id: str | None = None,
+        ) -> None:
+            super().write(rows, position=position, now_ms=now_ms, cluster_id=cluster_id)
             oracle.stored(self.path.name, self.rows(), position)
 
     class KnownShard(Shard):

@@ -20,7 +20,7 @@ from airy_identify.core.values import RequestId
 from airy_identify.intake.accept import accept
 from airy_identify.intake.policy import Request as GivenRequest
 from airy_identify.kafka import partition_for
-from airy_identify.stream.shard import ShardState
+from airy_identify.stream.shard_parts import ShardState
 from airy_identify.topics import CONVERSATION, DELETE_RETENTION_MS, IDENTITY
 from airy_identify.wire.airy import encode_message
 from airy_identify.wire.commands import encode_command

@@ -12,6 +12,7 @@ from airy_identify.settings import (
     to_environment,
     variable,
 )
+from airy_identify.wire.resume_token import decode_secret
 
 SECRET = base64.b64encode(bytes(range(33))).decode()
 
@@ -187,3 +188,19 @@ def test_to_environment_gives_what_load_settings_reads() -> None:
     assert load_settings(to_environment(values)) == Settings.model_validate(
         {"http_port": 8181, "system_token": "token"}
     )
+
+
+def test_tokens_of_two_secrets_can_be_accepted_and_a_wrong_one_is_named() -> None:
+    other = "B" * 44
+    both = load_settings({variable("jwt_secret"): SECRET, variable("jwt_previous_secret"): other})
+    assert both.accepted_jwt_secrets == (both.jwt_secret_bytes, decode_secret(other))
+    assert load_settings({variable("jwt_secret"): SECRET}).accepted_jwt_secrets == (both.jwt_secret_bytes,)
+    assert [problem.split()[0] for problem in problems_of({"JWT_PREVIOUS_SECRET": "short"})] == [
+        variable("jwt_previous_secret")
+    ]
+
+
+def test_a_jwt_secret_on_which_airys_decoder_fails_is_refused() -> None:
+    (problem,) = problems_of({"JWT_SECRET": "A" * 45 + "="})
+    assert problem.startswith(variable("jwt_secret"))
+    assert "AAAA" not in problem

@@ -175,3 +175,34 @@ def test_bridge_metrics_count_requests() -> None:
     labels = {"route": "/contacts.identify", "status": "200"}
     assert registry.get_sample_value("airy_identify_http_requests_total", labels) == 1
     assert registry.get_sample_value("airy_identify_http_pending") == 5
+
+
+def worker_metrics() -> tuple[WorkerMetrics, CollectorRegistry]:
+    registry = CollectorRegistry()
+    return WorkerMetrics(registry), registry
+
+
+def test_a_table_has_its_digest_and_its_offset_as_long_as_its_shard_runs() -> None:
+    metrics, registry = worker_metrics()
+    labels = {"agent": "contact-identity", "partition": "3"}
+    metrics.table_stands("contact-identity", 3, 17, bytes.fromhex("0102030405ff") + bytes(26))
+
+    assert registry.get_sample_value("airy_identify_table_offset", labels) == 17
+    assert registry.get_sample_value("airy_identify_table_digest", labels) == 0x0102030405FF
+    metrics.shard_entered("contact-identity", 3, "running")
+    assert registry.get_sample_value("airy_identify_table_offset", labels) == 17
+
+    metrics.shard_entered("contact-identity", 3, "stopped")
+    assert registry.get_sample_value("airy_identify_table_offset", labels) is None
+    assert registry.get_sample_value("airy_identify_table_digest", labels) is None
+
+
+def test_a_paused_shard_tells_at_which_offset_until_it_goes_on() -> None:
+    metrics, registry = worker_metrics()
+    labels = {"agent": "intake", "partition": "0"}
+    metrics.shard_entered("intake", 0, "paused")
+    metrics.shard_paused("intake", 0, 41)
+    assert registry.get_sample_value("airy_identify_paused_offset", labels) == 41
+
+    metrics.shard_entered("intake", 0, "opening")
+    assert registry.get_sample_value("airy_identify_paused_offset", labels) is None

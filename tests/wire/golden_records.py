@@ -43,6 +43,7 @@ from airy_identify.wire.rows import (
     encode_identity_row,
     encode_progress,
 )
+from airy_identify.wire.skips import SKIP_RECORD, encode_skip
 from tests import builders as make
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -279,7 +280,8 @@ RECORDS: dict[str, Callable[[], bytes]] = {
     CONTACT_ROW: lambda: encode_identity_row(CONTACT),
     OWNER_ROW: lambda: encode_identity_row(make.make_owner("k-1")),
     CONVERSATION_ROW: lambda: encode_conversation_row(CONVERSATION),
-    PROGRESS_ROW: lambda: encode_progress(Progress(offset=2**40, fingerprint=b"\x01\x02")),
+    PROGRESS_ROW: lambda: encode_progress(Progress(offset=2**40, fingerprint=b"\x01\x02", digest=bytes(range(32)))),
+    SKIP_RECORD: lambda: encode_skip(make.make_skip(passed=True)),
     airy.MESSAGE: lambda: airy.encode_message(_MESSAGE),
     airy.CHANNEL: lambda: airy.encode_channel(make.make_channel()),
     "co.airy.avro.communication.Metadata": _metadata,

@@ -99,3 +99,18 @@ def test_metadata_of_a_request_is_parsed_and_what_is_no_json_is_left_for_intake(
         "channel_id": "7",
         "metadata": value,
     }
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_confluents_framing_holds_the_same_datum_behind_the_registrys_id(body: AnswerBody) -> None:
+    framed = encode_answer(body, AnswerFormat.CONFLUENT, {body.schema: 0x01020304})
+
+    assert framed[:5] == b"\x00\x01\x02\x03\x04"
+    assert framed[5:] == encode_answer(body, AnswerFormat.AVRO)[10:]
+
+
+def test_without_an_id_of_the_registry_the_answer_is_json() -> None:
+    body = BODIES["identify"]
+
+    assert encode_answer(body, AnswerFormat.CONFLUENT, {"airy_identify.ErrorResponse": 7}) == encode_answer(body)
+    assert encode_answer(body, AnswerFormat.CONFLUENT) == encode_answer(body)

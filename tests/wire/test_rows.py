@@ -118,7 +118,7 @@ def test_rows_of_another_table_are_undecodable() -> None:
         rows.decode_progress(conversation)
 
 
-@given(st.integers(min_value=-(2**63), max_value=2**63 - 1), st.binary(max_size=32))
-def test_progress_comes_back_as_it_was(offset: int, fingerprint: bytes) -> None:
-    progress = rows.Progress(offset=offset, fingerprint=fingerprint)
+@given(st.integers(min_value=-(2**63), max_value=2**63 - 1), st.binary(max_size=32), st.none() | st.binary())
+def test_progress_comes_back_as_it_was(offset: int, fingerprint: bytes, digest: bytes | None) -> None:
+    progress = rows.Progress(offset=offset, fingerprint=fingerprint, digest=digest)
     assert rows.decode_progress(rows.encode_progress(progress)) == progress

@@ -32,6 +32,9 @@ INTERFACE_VERSION = "1.0.0"
 """Of the interface, not of the program: the second number grows with every addition."""
 
 REPLIES = "replies"
+_CONFLUENT = (
+    " Requests in Avro may also be in the Confluent wire format (0, the schema id, the datum); they are answered in it."
+)
 _SEND, _RECEIVE = "send", "receive"
 _COMMANDS = (
     "IdentifyCommand",
@@ -49,6 +52,7 @@ _ROWS = {
     INTAKE: ("ProgressRow",),
     MESSAGES: ("ProgressRow",),
 }
+_SKIPS = ("SkipRecord",)
 _AIRY = {"messages": "AiryMessage", "channels": "AiryChannel"}
 
 
@@ -67,7 +71,8 @@ def asyncapi(settings: Settings) -> Document:
                 "`isolation.level=read_committed`. The other topics are the service's own: they are described for "
                 "operators, and only the service writes them. Whoever may write requests can identify anybody, and "
                 "whoever reads answers reads resume tokens: guard both with ACLs."
-            ),
+            )
+            + ("" if settings.schema_registry_url is None else _CONFLUENT),
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -87,6 +92,7 @@ def _components() -> tuple[dict[str, Document], dict[str, Document]]:
         avro_messages(_COMMANDS, "The tenant."),
         avro_messages(_CONVERSATION_COMMANDS, "The conversation id; of a slip without one, the request id."),
         avro_messages(dict.fromkeys(row for rows in _ROWS.values() for row in rows), "The key of the row."),
+        avro_messages(_SKIPS, "`asked:` or `passed:`, and topic:partition:offset."),
         avro_messages(_AIRY.values(), "Airy's id of it."),
     ]
     messages = {name: message for found, _ in parts for name, message in found.items()}
@@ -143,6 +149,9 @@ def _channels(settings: Settings) -> dict[str, Document]:
             "Messages, and requests on their way through the conversations.",
             _avro(_CONVERSATION_COMMANDS),
         ),
+        "skips": channel(
+            names.skips, "Records of the logs that are passed over, as an operator decided.", _avro(_SKIPS)
+        ),
     }
     for table, rows in _ROWS.items():
         channels[f"{table}-changelog"] = channel(
@@ -164,6 +173,8 @@ def _operations(names: TopicNames) -> dict[str, Document]:
         "apply-command": (_RECEIVE, "identity-commands", "Decide a command, in the order of the log."),
         "send-slip": (_SEND, "conversation-commands", "Send a request or message to its conversation."),
         "visit": (_RECEIVE, "conversation-commands", "Apply a message, or look conversations up."),
+        "write-skip": (_SEND, "skips", "Keep the decision to pass a record over, and that it was passed."),
+        "read-skips": (_RECEIVE, "skips", "Follow the decisions to pass records over."),
     } | {f"read-airy-{topic}": (_RECEIVE, f"airy-{topic}", f"Follow Airy's {topic}.") for topic in _AIRY}
     for table in _ROWS:
         told[f"write-{table}"] = (_SEND, f"{table}-changelog", "Write rows, with the outputs of their batch.")

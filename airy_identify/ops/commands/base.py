@@ -4,14 +4,15 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from airy_identify.ops.errors import OpsError, ToolMissingError
 from airy_identify.ops.reading import Advance
@@ -21,6 +22,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 _T = TypeVar("_T")
+
+PhaseProgress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and of how much."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output, for machines.")
 
@@ -88,5 +92,37 @@ def progress_bar(what: str) -> Iterator[Advance]:
 
         def advance(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
+
+        yield advance
+
+
+class _SpeedColumn(TextColumn):
+    """How many a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
+
+
+@contextmanager
+def phase_bar() -> Iterator[PhaseProgress]:
+    """Show on standard error what is being done, how fast and how long it will take, while a person looks at it."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _SpeedColumn(""),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                for task in tasks.values():
+                    progress.remove_task(task)
+                tasks.clear()
+                tasks[what] = progress.add_task(what)
+            progress.update(tasks[what], completed=done, total=total)
 
         yield advance

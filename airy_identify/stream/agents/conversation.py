@@ -1,31 +1,50 @@
 """The agent of `conversation-commands`: keeps each conversation's last message, and answers at a slip's last stop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.core.answers import ForgetConversation, Identified, ResumeSlip, TokenSlip
 from airy_identify.core.conversation import apply_message, finish, give_token, open_conversation, visit
 from airy_identify.core.reasons import Rejected
-from airy_identify.core.values import ConversationId, ConversationRow, Forgotten, Message
+from airy_identify.core.values import ChannelId, ConversationId, ConversationRow, Forgotten, Message
 from airy_identify.kafka import partition_for
 from airy_identify.stream.agents import trail
 from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
-from airy_identify.wire.answers import identified_body, info_body, token_body
+from airy_identify.wire.answers import SchemaIds, identified_body, info_body, token_body
 from airy_identify.wire.conversation_commands import decode_conversation_command, encode_conversation_command
-from airy_identify.wire.resume_token import ResumeTokenSigner
 from airy_identify.wire.rows import decode_conversation_row, encode_conversation_key, encode_conversation_row
+
+
+class Signer(Protocol):
+    """Mints resume tokens: `wire.resume_token.ResumeTokenSigner`."""
+
+    def sign(self, conversation_id: ConversationId, channel_id: ChannelId, issued_at_s: int) -> str:
+        """Return the token."""
+
+
+class NoSigner:
+    """Mints nothing: for making the table again, where no answer leaves. Tokens are no part of the table."""
+
+    def sign(self, conversation_id: ConversationId, channel_id: ChannelId, issued_at_s: int) -> str:  # noqa: ARG002
+        """Return an empty text."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationAgent:
-    """Processes messages and slips. `partitions` is the number of partitions of `conversation-commands`."""
+    """Processes messages and slips. `partitions` is the number of partitions of `conversation-commands`.
+
+    `schema_ids` are the registry's ids of the records of answers.
+    """
 
     names: TopicNames
     partitions: int
-    signer: ResumeTokenSigner
+    signer: Signer
+    schema_ids: SchemaIds = field(default_factory=dict)
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Apply the message, let the slip visit this partition and go on, or erase the conversation."""
@@ -56,14 +75,15 @@ class ConversationAgent:
             return
         answer = finish(visited)
         body = identified_body(answer, self.signer.sign) if isinstance(answer, Identified) else info_body(answer)
-        send_answer(batch, slip.reply_to, slip.request_id, body)
+        send_answer(batch, slip.reply_to, slip.request_id, body, self.schema_ids)
 
     def _give_token(self, slip: TokenSlip, batch: Batch) -> None:
         given = give_token(slip, self._read(batch, slip.conversation_id))
         if isinstance(given, Rejected):
-            send_error(batch, slip.reply_to, slip.request_id, given)
+            send_error(batch, slip.reply_to, slip.request_id, given, self.schema_ids)
         else:
-            send_answer(batch, slip.reply_to, slip.request_id, token_body(given, self.signer.sign))
+            body = token_body(given, self.signer.sign)
+            send_answer(batch, slip.reply_to, slip.request_id, body, self.schema_ids)
 
     def _read(self, batch: Batch, conversation_id: ConversationId) -> ConversationRow | None:
         row = batch.get(encode_conversation_key(conversation_id))

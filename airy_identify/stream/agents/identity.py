@@ -3,7 +3,7 @@
 One tenant is one partition, so one writer: two requests for one person are never decided side by side.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka.structs import ConsumerRecord
 
@@ -30,7 +30,7 @@ from airy_identify.stream.agents import trail
 from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
-from airy_identify.wire.answers import answered_body
+from airy_identify.wire.answers import SchemaIds, answered_body
 from airy_identify.wire.commands import decode_command
 from airy_identify.wire.conversation_commands import encode_conversation_command
 from airy_identify.wire.rows import decode_identity_row, encode_identity_key, encode_identity_row
@@ -69,17 +69,21 @@ class BatchIdentityTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityAgent:
-    """Processes commands. `conversation_partitions` is the number of partitions of `conversation-commands`."""
+    """Processes commands. `conversation_partitions` is the number of partitions of `conversation-commands`.
+
+    `schema_ids` are the registry's ids of the records of answers.
+    """
 
     names: TopicNames
     conversation_partitions: int
+    schema_ids: SchemaIds = field(default_factory=dict)
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Decide, write the rows that changed, and send the slip to its first stop, or the refusal to the caller."""
         command = decode_command(record.value)
         decided = decide(command, BatchIdentityTable(batch), offset=record.offset)
         if isinstance(decided, Rejected):
-            send_error(batch, command.reply_to, command.request_id, decided)
+            send_error(batch, command.reply_to, command.request_id, decided, self.schema_ids)
             return
         trail.passed(batch, command.request_id, "command applied")
         for key, row in decided.writes:
@@ -92,7 +96,7 @@ class IdentityAgent:
         elif decided.slip is not None:
             self._send(batch, decided.slip.conversation_id, decided.slip)
         if decided.answer is not None:
-            send_answer(batch, command.reply_to, command.request_id, answered_body(decided.answer))
+            send_answer(batch, command.reply_to, command.request_id, answered_body(decided.answer), self.schema_ids)
 
     def _send(self, batch: Batch, key: str, command: ConversationCommand) -> None:
         batch.send(self.names.conversation_commands, key.encode(), encode_conversation_command(command))

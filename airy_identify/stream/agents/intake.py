@@ -4,7 +4,7 @@ It must not decide about identity. What must not be decided later is stamped her
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka.structs import ConsumerRecord
 
@@ -18,13 +18,18 @@ from airy_identify.stream.agents import trail
 from airy_identify.stream.agents.replies import DeadLetters, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
+from airy_identify.wire.answers import SchemaIds
 from airy_identify.wire.commands import encode_command
+from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.headers import read_reply, read_request_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeAgent:
-    """Processes requests. `partitions` are the numbers of partitions of the topics that answers may go to."""
+    """Processes requests. `partitions` are the numbers of partitions of the topics that answers may go to.
+
+    `writers` are the schemas that the registry has, null when there is no registry; `schema_ids` are the registry's ids of the records of answers.
+    """
 
     names: TopicNames
     channels: Channels
@@ -33,6 +38,8 @@ class IntakeAgent:
     dead_letters: DeadLetters
     partitions: Mapping[str, int]
     stamp: Callable[[], Stamp]
+    writers: WriterSchemas | None = None
+    schema_ids: SchemaIds = field(default_factory=dict)
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Append the command to the log, or refuse the request."""
@@ -47,18 +54,18 @@ class IntakeAgent:
         if isinstance(headers, Rejected):
             self.dead_letters.send(batch, record, headers, stamp.accepted_at_ms)
             return
-        answer_format = format_of(record.value)
-        parsed = parse_request(record.value)
+        answer_format = format_of(record.value, self.writers)
+        parsed = parse_request(record.value, self.writers)
         if isinstance(parsed, Rejected):
             self.dead_letters.send(batch, record, parsed, stamp.accepted_at_ms)
             if headers.correlation_id is not None:  # somebody waits
-                send_error(batch, headers.reply_to(origin, answer_format), origin, parsed)
+                send_error(batch, headers.reply_to(origin, answer_format), origin, parsed, self.schema_ids)
             return
         given_id = request_id_of(parsed.fields)
         request_id = origin if given_id is None or isinstance(given_id, Rejected) else RequestId(given_id)
         reply_to = headers.reply_to(request_id, answer_format)
         if isinstance(given_id, Rejected):
-            send_error(batch, reply_to, request_id, given_id)
+            send_error(batch, reply_to, request_id, given_id, self.schema_ids)
             return
         request = Request(
             fields=parsed.fields,
@@ -70,7 +77,7 @@ class IntakeAgent:
         )
         command = accept(request, parsed.command)
         if isinstance(command, Rejected):
-            send_error(batch, reply_to, request_id, command)
+            send_error(batch, reply_to, request_id, command, self.schema_ids)
         else:
             trail.passed(batch, request_id, "request accepted")
             batch.send(self.names.identity_commands, command.tenant.encode(), encode_command(command))

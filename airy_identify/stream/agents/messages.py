@@ -10,22 +10,24 @@ from airy_identify.intake.messages import accept_message
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
+from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.conversation_commands import encode_conversation_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagesAgent:
-    """Processes Airy's messages."""
+    """Processes Airy's messages. `writers` are the schemas that the registry has, null when there is no registry."""
 
     names: TopicNames
     dead_letters: DeadLetters
     now_ms: Callable[[], int]
+    writers: WriterSchemas | None = None
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Send the message to its conversation; a tombstone names none and is passed over."""
         if record.value is None:
             return
-        message = accept_message(record.value)
+        message = accept_message(record.value, self.writers)
         if isinstance(message, Rejected):
             self.dead_letters.send(batch, record, message, self.now_ms())
             return

@@ -12,7 +12,15 @@ from airy_identify.kafka import partition_for
 from airy_identify.stream.agents import trail
 from airy_identify.stream.batch import Answer, Batch, Headers, Output
 from airy_identify.topics import DEAD_LETTER_BYTES_MAX
-from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, AnswerBody, encode_answer, error_body, iso_time
+from airy_identify.wire.answers import (
+    ANSWER_SCHEMA_HEADER,
+    NO_SCHEMA_IDS,
+    AnswerBody,
+    SchemaIds,
+    encode_answer,
+    error_body,
+    iso_time,
+)
 from airy_identify.wire.headers import (
     CORRELATION_ID,
     DEAD_LETTER_BYTES_LOST,
@@ -31,18 +39,22 @@ _BYTES_KEPT_MAX = DEAD_LETTER_BYTES_MAX - 64 * 1024
 """What of a record is kept: our own headers have to fit too."""
 
 
-def send_answer(batch: Batch, reply_to: ReplyTo, request_id: RequestId, body: AnswerBody) -> None:
+def send_answer(
+    batch: Batch, reply_to: ReplyTo, request_id: RequestId, body: AnswerBody, schema_ids: SchemaIds = NO_SCHEMA_IDS
+) -> None:
     """Publish an answer: keyed by request id, with the caller's correlation id unchanged and the name of its schema."""
     trail.passed(batch, request_id, "answer sent")
     headers: Headers = ((CORRELATION_ID, reply_to.correlation_id), (ANSWER_SCHEMA_HEADER, body.schema.encode()))
-    value = encode_answer(body, reply_to.format)
+    value = encode_answer(body, reply_to.format, schema_ids)
     batch.answer(reply_to.topic, request_id.encode(), value, headers, reply_to.partition)
 
 
-def send_error(batch: Batch, reply_to: ReplyTo, request_id: RequestId, rejected: Rejected) -> None:
+def send_error(
+    batch: Batch, reply_to: ReplyTo, request_id: RequestId, rejected: Rejected, schema_ids: SchemaIds = NO_SCHEMA_IDS
+) -> None:
     """Publish a refusal."""
     trail.refused(batch, request_id, rejected)
-    send_answer(batch, reply_to, request_id, error_body(rejected, request_id))
+    send_answer(batch, reply_to, request_id, error_body(rejected, request_id), schema_ids)
 
 
 class DeadLetterMetrics(Protocol):
@@ -61,9 +73,13 @@ class DeadLetters:
     metrics: DeadLetterMetrics
 
     def send(self, batch: Batch, record: ConsumerRecord, rejected: Rejected, now_ms: int) -> None:
+        """Publish a record that is no request, or no value."""
+        self.send_as(batch, record, rejected.reason.value, rejected.message, now_ms)
+
+    def send_as(self, batch: Batch, record: ConsumerRecord, code: str, text: str, now_ms: int) -> None:
         """Publish a record byte for byte, its own headers first, then where it came from and why it is here."""
         output: Output = (record.key, record.value, tuple(record.headers))
-        self._send(batch, record, output, _Why(rejected.reason.value, rejected.message, now_ms))
+        self._send(batch, record, output, _Why(code, text, now_ms))
 
     def send_answer(self, batch: Batch, answer: Answer, why: str, now_ms: int) -> None:
         """Publish an answer that its reply topic does not take, with the record it answers and where it should go."""

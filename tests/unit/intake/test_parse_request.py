@@ -9,7 +9,11 @@ from airy_identify.core.commands import AnswerFormat
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.intake.accept import COMMANDS
 from airy_identify.intake.requests import COMMAND_OF_RECORD, ParsedRequest, format_of, parse_request
+from airy_identify.subjects import answer_subject, schema_text, subjects_of
+from airy_identify.topics import TopicNames
 from airy_identify.wire import schemas
+from airy_identify.wire.answers import ANSWER_RECORDS
+from airy_identify.wire.confluent import WriterSchemas, frame
 from tests.wire.golden_records import RECORDS
 
 REQUESTS = sorted(path.stem for path in schemas.schema_directory().glob("*Request.avsc"))
@@ -80,3 +84,60 @@ def test_a_flipped_byte_is_refused_or_read_and_never_raises(record: str, place: 
     value = bytearray(RECORDS[f"airy_identify.{record}"]())
     value[place % len(value)] ^= flipped
     parse_request(bytes(value))
+
+
+def registered(*records: str) -> WriterSchemas:
+    """Return the schemas of these records under the ids 1, 2, …"""
+    writers = WriterSchemas()
+    for schema_id, record in enumerate(records, 1):
+        writers.add(schema_id, schema_text(f"airy_identify.{record}"))
+    return writers
+
+
+@pytest.mark.parametrize("record", REQUESTS)
+def test_the_schema_id_says_the_command(record: str) -> None:
+    value = frame(2, RECORDS[f"airy_identify.{record}"]()[10:])
+    writers = registered("ErrorResponse", record)
+    parsed = parse_request(value, writers)
+    assert parsed == parse_request(RECORDS[f"airy_identify.{record}"]())
+    assert format_of(value, writers) is AnswerFormat.CONFLUENT
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (frame(1, b"x"), "airy_identify.ErrorResponse is no request"),
+        (frame(2, b"x"), "do not fit"),
+        (frame(2, b""), "do not fit"),
+        (frame(9, b"x"), "schema id 9, which the schema registry does not know"),
+    ],
+)
+def test_framed_values_that_are_no_requests_are_refused(value: bytes, why: str) -> None:
+    refused = parse_request(value, registered("ErrorResponse", "IdentifyRequest"))
+    assert isinstance(refused, Rejected)
+    assert refused.reason is Reason.MALFORMED_JSON
+    assert why in refused.message
+
+
+def test_without_a_registry_a_zero_byte_begins_no_request() -> None:
+    value = frame(1, RECORDS["airy_identify.IdentifyRequest"]()[10:])
+    assert format_of(value) is AnswerFormat.JSON
+    assert isinstance(parse_request(value), Rejected)
+
+
+def test_with_a_registry_the_other_formats_are_read_as_before() -> None:
+    writers = registered()
+    for value in (b'{"command":"info"}', RECORDS["airy_identify.InfoRequest"](), b"\x00\x00", b"", None):
+        assert parse_request(value, writers) == parse_request(value)
+        assert format_of(value, writers) is format_of(value)
+
+
+def test_the_registry_has_a_subject_for_every_request_and_every_answer() -> None:
+    names = TopicNames(prefix="p-")
+    subjects = subjects_of(names)
+    assert set(subjects.values()) == {*COMMAND_OF_RECORD, *ANSWER_RECORDS}
+    assert subjects["p-identify-requests-value"] == "airy_identify.IdentifyRequest"
+    assert subjects["p-identify-requests-airy_identify.MergeRequest"] == "airy_identify.MergeRequest"
+    assert subjects[answer_subject(names, "airy_identify.ErrorResponse")] == "airy_identify.ErrorResponse"
+    for record in subjects.values():
+        assert json.loads(schema_text(record))["name"] == record.removeprefix("airy_identify.")

@@ -41,6 +41,9 @@ def test_the_commands_are_these() -> None:
         "topics",
         "topics create",
         "topics check",
+        "schemas",
+        "schemas register",
+        "schemas check",
         "identify",
         "person",
         "person show",
@@ -60,6 +63,9 @@ def test_the_commands_are_these() -> None:
         "asyncapi",
         "config",
         "completion",
+        "skip",
+        "skips",
+        "verify",
     }
 
 
@@ -105,6 +111,12 @@ def test_every_help_has_an_example_that_names_the_command(path: tuple[str, ...])
         ("dev", "--http-port", "0"),
         ("completion",),
         ("completion", "tcsh"),
+        ("skip", "identity-commands:3:17"),
+        ("skip", "identity-commands:3", "--reason", "x"),
+        ("skip", "identity-commands:3:17", "--reason", "  "),
+        ("skip", "identity-commands:3:17", "--reason", "x", "--by", "x" * 1001),
+        ("verify", "--table", "intake"),
+        ("verify", "--partition", "-1"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
@@ -159,6 +171,9 @@ def test_processes_do_not_start_without_secrets(command: str, missing: list[str]
         ("person", "show", "id"),
         ("person", "merge", "id", "other"),
         ("person", "forget", "id", "--yes"),
+        ("skip", "identity-commands:0:0", "--reason", "r"),
+        ("skips",),
+        ("verify",),
     ],
 )
 def test_kafka_away_is_one_line_and_ends_with_1(arguments: tuple[str, ...]) -> None:

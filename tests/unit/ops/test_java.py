@@ -7,7 +7,9 @@ import pytest
 
 from airy_identify.ops.errors import ToolMissingError
 from airy_identify.ops.java import ClassArchive, Java, find_java
-from airy_identify.ops.kafka_jars import KAFKA_VERSION, cache_directory, fetch_jars
+from airy_identify.ops.kafka_jars import KAFKA_VERSION, fetch_jars
+from airy_identify.ops.maven import cache_directory
+from airy_identify.ops.registry_archive import REGISTRY_VERSION, fetch_registry, runner_of
 
 Program = Callable[[str, str], None]
 
@@ -113,6 +115,32 @@ def test_a_failing_maven_leaves_nothing_behind(program: Program, tmp_path: Path,
 
     with pytest.raises(ToolMissingError, match=why):
         fetch_jars(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_the_registry_is_fetched_and_unpacked_once(program: Program, tmp_path: Path) -> None:
+    jar = f"apicurio-registry-app-{REGISTRY_VERSION}-runner.jar"
+    program(
+        "mvn",
+        f"""for argument in "$@"; do case "$argument" in -DoutputDirectory=*) out=${{argument#*=}};; esac; done
+        cd "$out" && touch {jar} && tar czf registry.tar.gz {jar}""",
+    )
+    first = fetch_registry(tmp_path / "cache")
+    program("mvn", "exit 1")
+
+    assert fetch_registry(tmp_path / "cache") == first
+    assert runner_of(first).exists()
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
+
+
+@pytest.mark.parametrize(("body", "why"), [("echo '[ERROR] offline'; exit 1", "offline"), ("exit 0", "no archive")])
+def test_a_registry_that_cannot_be_fetched_leaves_nothing_behind(
+    program: Program, tmp_path: Path, body: str, why: str
+) -> None:
+    program("mvn", body)
+
+    with pytest.raises(ToolMissingError, match=f"Apicurio Registry {REGISTRY_VERSION}.*{why}"):
+        fetch_registry(tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 

@@ -47,3 +47,10 @@ def test_a_fingerprint_tells_records_apart() -> None:
     assert len({fingerprint(record) for record in records}) == len(records)
     assert fingerprint(make_record()) == fingerprint(make_record(offset=99)), "the offset stands beside it"
     assert len(fingerprint(make_record())) == 16
+
+
+def test_a_log_that_was_read_and_a_table_that_has_nothing_do_not_fit() -> None:
+    """The group's offset tells that the changelog is lost: to begin again would give every answer again."""
+    for needs_whole_log in (True, False):
+        with pytest.raises(ShardClosedError, match=r"log:3: offsets up to 6 have been applied.*airy-identify verify"):
+            check_progress(None, LogRange(SOURCE, 0, 10), needs_whole_log=needs_whole_log, committed=7)

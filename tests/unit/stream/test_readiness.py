@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from airy_identify.stream.shard import ShardEnvironment, ShardSettings, ShardSpec
+from airy_identify.stream.agents.replies import DeadLetters
+from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec
 from airy_identify.stream.shards import ShardSet
+from airy_identify.stream.skips import SkipBook, Skipping
 from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import Worker, WorkerParts
@@ -63,15 +65,22 @@ async def told(problems: Any, expected: list[str]) -> None:
 
 async def test_before_it_has_partitions_a_worker_says_what_it_waits_for(tmp_path: Path) -> None:
     gate = Gate()
+    metrics = WorkerMetrics(CollectorRegistry())
+    clients = SimpleNamespace(admin=lambda: gate.client("broker"), consumer=lambda **_: gate.client("skips"))
     worker = Worker(
         WorkerParts(
-            clients=SimpleNamespace(admin=lambda: gate.client("broker")),  # type: ignore[arg-type]
-            channels=SimpleNamespace(wait_until_ready=gate.step("channels"), run=gate.step("never")),
+            clients=clients,  # type: ignore[arg-type]
+            skipping=Skipping(
+                book=SkipBook(),
+                topic="skips",
+                dead_letters=DeadLetters(topic="letters", partitions=1, metrics=metrics),
+            ),
+            channels=SimpleNamespace(wait_until_ready=gate.step("channels"), run=gate.step("never"), problem=None),
             agents=(),
             shards=(),
             shard_settings=shard_settings(tmp_path),
             limits=WatchdogLimits(),
-            metrics=WorkerMetrics(CollectorRegistry()),
+            metrics=metrics,
             keep_answer=lambda *_: pytest.fail("nobody is answered"),
             check=gate.step("topics"),
         )
@@ -82,6 +91,8 @@ async def test_before_it_has_partitions_a_worker_says_what_it_waits_for(tmp_path
     await told(worker.problems, ["checking topics"])
     gate.let("topics")
     await told(worker.problems, ["reading channels"])
+    gate.let("channels")
+    await told(worker.problems, ["reading skips"])
     worker.stop()
     await running
 

@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 from aiokafka.structs import TopicPartition
 
-from airy_identify.stream.shard import ShardSpec
+from airy_identify.stream.shard_parts import ShardSpec
 from airy_identify.stream.watchdog import LoopGuard, Since, stuck_in_agent
 
 

@@ -78,6 +78,12 @@ def test_it_has_every_topic_with_its_partitions_and_settings() -> None:
             assert str(told.get(name)) == str(topic.config.get(name))
 
 
+def test_it_names_the_confluent_wire_format_where_there_is_a_registry() -> None:
+    url = "http://registry:8081"
+    told = [asyncapi(settings)["info"]["description"] for settings in (Settings(), Settings(schema_registry_url=url))]
+    assert ["Confluent" in description for description in told] == [False, True]
+
+
 def test_every_schema_that_is_on_a_topic_is_there_as_its_file_has_it() -> None:
     files = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in schema_directory().glob("*.avsc")}
     del files["AiryMetadata"]  # not read yet

@@ -1,0 +1,57 @@
+"""Writers and readers that are not ours: Confluent's Python client with its Avro serializer, against the registry."""
+
+import json
+from typing import Any
+
+from confluent_kafka import Producer
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from airy_identify.settings import Settings
+from airy_identify.wire.schemas import schema_directory
+
+Definition = dict[str, Any]
+
+
+def published(name: str) -> Definition:
+    """Return Airy's schema as this repository has it."""
+    definition: Definition = json.loads((schema_directory() / f"{name}.avsc").read_text(encoding="utf-8"))
+    return definition
+
+
+class ForeignWriter:
+    """Writes Avro records with schemas that it registers by itself, as other teams' programs do.
+
+    With a strategy for subjects it registers nothing, and takes the latest schema from where the strategy says.
+    """
+
+    def __init__(self, settings: Settings, registry_url: str, strategy: Any = None) -> None:
+        found = {"auto.register.schemas": False, "use.latest.version": True, "subject.name.strategy": strategy}
+        self._config = {} if strategy is None else found
+        self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+        self._registry = SchemaRegistryClient({"url": registry_url})
+        self._serializers: dict[str, AvroSerializer] = {}
+
+    def serialize(self, topic: str, definition: Definition, value: Definition) -> bytes:
+        """Return the value as Confluent's serializer makes it; the schema is in the registry then."""
+        text = json.dumps(definition)
+        if text not in self._serializers:
+            self._serializers[text] = AvroSerializer(self._registry, text, conf=self._config or None)
+        data = self._serializers[text](value, SerializationContext(topic, MessageField.VALUE))
+        assert isinstance(data, bytes)
+        return data
+
+    def write(self, topic: str, key: str, definition: Definition, value: Definition) -> None:
+        """Write one record and wait until the broker has it."""
+        self.write_bytes(topic, key, self.serialize(topic, definition, value))
+
+    def write_bytes(self, topic: str, key: str, value: bytes) -> None:
+        self._producer.produce(topic, key=key.encode(), value=value)
+        assert self._producer.flush(30) == 0
+
+
+def foreign_value(registry_url: str, topic: str, data: bytes) -> Any:
+    """Return what Confluent's deserializer reads."""
+    deserializer = AvroDeserializer(SchemaRegistryClient({"url": registry_url}))
+    return deserializer(data, SerializationContext(topic, MessageField.VALUE))
