@@ -1,8 +1,9 @@
 """Plants one bug at a time in a copy of the tree, and runs the test that has to catch it: `make planted-bugs`.
 
-Fails when a bug survives, when a patch does not apply exactly once, and when a test fails without a bug. `bugs` has
-the list, with the test that catches each. Random tests draw the same sequences every time (`SEED`). As many bugs are
-tried at a time as there are processors, each in a copy of its own; `JOBS` says another number.
+Fails when a bug survives, when a patch does not apply exactly once, and when a test fails without a bug. `bugs` has the
+list for the rules and `tests.simulation.planted_bugs` that for the engine, with the test that catches each. Random tests
+draw the same sequences every time (`SEED`). As many bugs are tried at a time as there are processors, each in a copy of
+its own; `JOBS` says another number.
 """
 
 import os
@@ -14,19 +15,22 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.planted_bugs.bugs import BUGS, Bug
+from tests.simulation.planted_bugs import PLANTED_BUGS
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("airy_identify", "tests", "schemas", "pyproject.toml")
 SEED = "0"
 SEQUENCES_WITH_A_BUG = "400"
 SEQUENCES_WITHOUT = "40"
+SIMULATED_SEEDS = "40"
+ALL = (*BUGS, *(Bug(bug.name, bug.file, bug.old, bug.new, bug.caught_by) for bug in PLANTED_BUGS))
 JOBS = int(os.environ.get("JOBS", os.cpu_count() or 1))
 TESTS_FAILED = 1
 
 
 def main(wanted: list[str]) -> int:
     """Try all bugs, or those that name one of these texts; return 1 when something is not as it should be."""
-    bugs = [bug for bug in BUGS if not wanted or any(text in f"{bug.what} {bug.test}" for text in wanted)]
+    bugs = [bug for bug in ALL if not wanted or any(text in f"{bug.what} {bug.test}" for text in wanted)]
     problems = 0
     with ThreadPoolExecutor(JOBS) as pool:
         for done in as_completed([pool.submit(_without_bug, test) for test in sorted({bug.test for bug in bugs})]):
@@ -75,6 +79,7 @@ def _copy(tree: Path) -> Path:
 
 def _run(tree: Path, test: str, sequences: str) -> subprocess.CompletedProcess[str]:
     over = {"HYPOTHESIS_PROFILE": "unshrunk", "LAW_SEQUENCES": sequences, "SEQUENCES": sequences}
+    over |= {"SIMULATED_SEEDS": SIMULATED_SEEDS}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"--hypothesis-seed={SEED}", test],
         cwd=tree,

@@ -1,8 +1,10 @@
+import os
+
 from tests.simulation.inputs import Sentinel
 from tests.simulation.many import simulate_many
 from tests.simulation.world import simulate
 
-SEEDS = 300
+SEEDS = int(os.environ.get("SIMULATED_SEEDS", "300"))
 
 
 def test_nothing_is_lost_or_done_twice_whatever_happens() -> None:
