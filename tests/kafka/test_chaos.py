@@ -28,7 +28,7 @@ from airy_identify.wire.rows import PROGRESS_KEY
 from tests.kafka.chaos_load import CHANNELS, Load
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import Oracle, Rows, everything_is_applied, fold, nonempty, read
-from tests.kafka.service import put_channels
+from tests.kafka.service import poll, put_channels
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -101,10 +101,20 @@ async def until_settled(settings: Settings, load: Load) -> None:
         await asyncio.sleep(1.0)  # before the deadline: reading everything again and again would only slow it down
 
 
+async def every_shard_runs(settings: Settings, worker: ServiceProcess) -> bool:
+    """Whether a worker has everything: who was killed while joining has partitions until its session times out."""
+    _, metrics = await worker.status("/metrics")
+    running = [
+        line for line in metrics.splitlines() if line.startswith("airy_identify_shard_state") and "running" in line
+    ]
+    return len(running) == 3 * settings.partitions + AIRY_PARTITIONS
+
+
 def rows_of_stores(data_dir: Path, app_id: str, agent: str, partitions: int) -> dict[int, Rows]:
     tables: dict[int, Rows] = {}
     for partition in range(partitions):
         store = Store(data_dir / app_id / f"{agent}-{partition}", StoreMemory())
+        assert (store.path / "CURRENT").exists(), f"{store.path} was never opened"
         store.open()
         tables[partition] = {key: row for key, row in store.rows() if key != PROGRESS_KEY}
         store.close()
@@ -134,6 +144,7 @@ async def test_nothing_is_lost_doubled_or_wrong(
         for worker in havoc.workers:
             worker.kill()
         await fresh.start().until_ready()
+        await poll(lambda: every_shard_runs(settings, fresh), "the last worker did not get all partitions")
         assert await fresh.terminate() == 0
     print(f"seed {SEED}: {len(load.requests)} requests, {len(load.messages)} messages, {dict(havoc.events)}")  # noqa: T201
     await assert_exactly_once(settings, load)
