@@ -187,7 +187,8 @@ class NoAnswerShowsChatsOfKnownPeopleToOthers(AnswersOfTheService):
 class WhatIsForgottenIsNowhere(AnswersOfTheService):
     """Of somebody forgotten nothing is left in any row: their ids are keys of bare markers, and that is all.
 
-    What others have too, because they were merged and parted again or took it over, is theirs.
+    What others have too, because they were merged and parted again or took it over, is theirs. So is a name that an old
+    command brings again: whoever it is about now is a new person.
     """
 
     def __init__(self) -> None:
@@ -200,6 +201,9 @@ class WhatIsForgottenIsNowhere(AnswersOfTheService):
             for key, row in self.table.rows.items():
                 if isinstance(key, ContactKey) and isinstance(row, Forgotten) and self.before[key] != row:
                     self.gone[f"{tenant} {key.contact_id}".encode()] = self.only_of((tenant, str(key.contact_id)))
+        if isinstance(command, Identify):
+            named = {mark for mark in marks_in(encode_command(command)) if mark.startswith(b"mark-name")}
+            self.gone = {someone: marks - named for someone, marks in self.gone.items()}
         values = [
             *self.service.identity.values(),
             *(row for rows in self.service.conversations for row in rows.values()),
