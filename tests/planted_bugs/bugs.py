@@ -197,7 +197,7 @@ BUGS = (
         CORE + "forget.py",
         "    writes += _reconcile(contact, table, command.tenant)\n",
         "",
-        PRIVACY + "WhatIsForgottenIsNowhere",
+        "tests/unit/core/test_contact_commands.py::test_whoever_was_separated_from_a_forgotten_contact_is_so_no_longer",
     ),
     Bug(
         "a late message revives a forgotten conversation",
