@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore soak scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -78,6 +78,9 @@ scale: $(READY) ## What an identify costs, and a contact takes, with CONTACTS=10
 
 bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer (CONTACTS=1000000)
 	@$(BIN)/python -m benchmarks.restore --contacts $(CONTACTS)
+
+soak: $(READY) ## A worker's memory over time, at half of full speed for MINUTES=10 or more
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
 	@$(PIP_INSTALL) uv==$(UV_VERSION)
