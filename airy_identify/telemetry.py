@@ -196,6 +196,11 @@ class WorkerMetrics:
         self._dead_letters = Counter(
             "airy_identify_dead_letters", "Records put on the dead letters topic", ("code",), registry=registry
         )
+        self._store_memory = Gauge(
+            "airy_identify_store_memory_bytes",
+            "Memory that the RocksDB stores use of their bound: blocks, indexes, filters, memtables",
+            registry=registry,
+        )
         self._states: dict[tuple[str, int], str] = {}
         self._of_shards = (self._paused_offset, self._table_offset, self._table_digest)
 
@@ -231,6 +236,10 @@ class WorkerMetrics:
     def rows_restored(self, agent: str, rows: int) -> None:
         """Count rows read from a changelog."""
         self._restored_rows.labels(agent).inc(rows)
+
+    def watch_store_memory(self, used: Callable[[], int]) -> None:
+        """Ask `used` for the bytes that all stores use, whenever the metrics are read."""
+        self._store_memory.set_function(used)
 
     def batch_committed(self, agent: str, records: int, seconds: float) -> None:
         """Count a batch, and the time that its transaction took."""

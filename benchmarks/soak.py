@@ -5,8 +5,8 @@
 First the rate at full speed is measured, with `requests` identifies over Kafka as `python -m benchmarks` sends them. Then
 requests come at half of that rate, and half as many messages of the visitors' chats. The people are `people` in number
 and come again and again, so the tables stop growing, and what grows after the first third is not data. Memory is what a
-process has resident (VmRSS in proc(5)), sampled every five seconds; the slope is that of a line through the samples
-(least squares) of the last two thirds. Every request has to be answered, by a contact.
+process has resident (VmRSS in proc(5)), in brackets what RocksDB's stores use of their bound of 192 MiB, which fills up
+first; sampled every five seconds. The slope is that of a line through the samples (least squares) of the last two thirds. Every request has to be answered, by a contact.
 """
 
 import argparse
@@ -17,10 +17,11 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from rich.console import Console
 from rich.table import Table
@@ -39,10 +40,11 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process had at a moment: seconds since the start, bytes resident, open files."""
+    """What a process had at a moment: seconds since the start, bytes resident, of them in RocksDB's bound, open files."""
 
     at_s: float
     resident: int
+    stores: int
     files: int
 
 
@@ -57,18 +59,24 @@ class Soak:
     samples: dict[str, list[Sample]] = field(default_factory=dict)
 
 
-def sample(process_id: int, at_s: float) -> Sample:
+def sample(process_id: int, at_s: float, stores: int) -> Sample:
     """Look at a process."""
     status = Path(f"/proc/{process_id}/status").read_text()
     resident = int(status.split("VmRSS:")[1].split()[0]) * 1024
-    return Sample(at_s, resident, len(list(Path(f"/proc/{process_id}/fd").iterdir())))
+    return Sample(at_s, resident, stores, len(list(Path(f"/proc/{process_id}/fd").iterdir())))
 
 
-def slope(samples: list[Sample]) -> float:
-    """Return how many bytes an hour the line through the samples rises."""
-    return (
-        statistics.linear_regression([each.at_s for each in samples], [each.resident for each in samples]).slope * 3600
-    )
+async def store_memory(session: aiohttp.ClientSession, stack: Stack) -> int:
+    """Return how much the worker's stores use of their bound, in bytes."""
+    async with session.get(f"http://127.0.0.1:{stack.settings.worker_port}/metrics") as response:
+        page = await response.text()
+    return int(float(page.split("\nairy_identify_store_memory_bytes ")[1].split()[0]))
+
+
+def slope(samples: list[Sample], value: Callable[[Sample], int]) -> str:
+    """Return how many MiB an hour the line through the samples rises."""
+    line = statistics.linear_regression([each.at_s for each in samples], [value(each) for each in samples])
+    return f"{line.slope * 3600 / MIB:+,.1f}"
 
 
 def people(count: int) -> Iterator[tuple[int, bytes]]:
@@ -140,10 +148,13 @@ async def count(consumer: AIOKafkaConsumer, soak: Soak) -> None:
 async def watch(stack: Stack, soak: Soak) -> None:
     """Look at the processes every few seconds until cancelled."""
     started = time.monotonic()
-    while True:
-        for name, process_id in stack.process_ids.items():
-            soak.samples.setdefault(name, []).append(sample(process_id, time.monotonic() - started))
-        await asyncio.sleep(SAMPLE_S)
+    async with aiohttp.ClientSession() as session:
+        while True:
+            stores = {"worker": await store_memory(session, stack)}
+            for name, process_id in stack.process_ids.items():
+                found = sample(process_id, time.monotonic() - started, stores.get(name, 0))
+                soak.samples.setdefault(name, []).append(found)
+            await asyncio.sleep(SAMPLE_S)
 
 
 async def run(stack: Stack, options: argparse.Namespace) -> Soak:
@@ -186,16 +197,8 @@ def show(soak: Soak, options: argparse.Namespace) -> None:
         f"{soak.sent:,} requests and {soak.messages:,} messages sent, {soak.answered:,} answers, {soak.refused:,} refusals"
     )
     table = Table(title=f"{options.minutes:g} minutes, {options.people:,} people, {os.cpu_count()} cores")
-    for column in (
-        "process",
-        "MiB after 1/3",
-        "2/3",
-        "at the end",
-        "peak",
-        "slope MiB/h",
-        "files, first",
-        "files, last",
-    ):
+    columns = ("process", "MiB after 1/3", "2/3", "at the end", "peak", "slope MiB/h", "without stores", "files")
+    for column in columns:
         table.add_column(column, justify="left" if column == "process" else "right")
     for name, samples in soak.samples.items():
         third = len(samples) // 3
@@ -203,10 +206,10 @@ def show(soak: Soak, options: argparse.Namespace) -> None:
         points = (settled[0], samples[2 * third], samples[-1], max(samples, key=lambda each: each.resident))
         table.add_row(
             name,
-            *(f"{each.resident / MIB:,.0f}" for each in points),
-            f"{slope(settled) / MIB:+,.1f}",
-            str(settled[0].files),
-            str(samples[-1].files),
+            *(f"{each.resident / MIB:,.0f} ({each.stores / MIB:,.0f})" for each in points),
+            slope(settled, lambda each: each.resident),
+            slope(settled, lambda each: each.resident - each.stores),
+            f"{settled[0].files} to {samples[-1].files}",
         )
     Console(width=120).print(table)
 

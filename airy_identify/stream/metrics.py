@@ -1,5 +1,6 @@
 """What shards count. `telemetry.WorkerMetrics` has it as Prometheus metrics."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -20,6 +21,9 @@ class ShardMetrics(Protocol):
 
     def rows_restored(self, agent: str, rows: int) -> None:
         """Count rows read from a changelog."""
+
+    def watch_store_memory(self, used: Callable[[], int]) -> None:
+        """Ask `used` for the bytes that all stores of this process use, whenever somebody wants to know."""
 
     def batch_committed(self, agent: str, records: int, seconds: float) -> None:
         """Count a batch, and the time that its transaction took."""

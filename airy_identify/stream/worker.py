@@ -159,10 +159,12 @@ class Worker:
         def deliver(agent: str, delivery: Delivery) -> None:
             inboxes.put(logs[agent], delivery)
 
+        memory = StoreMemory()
+        self._parts.metrics.watch_store_memory(memory.used)
         environment = ShardEnvironment(
             settings=settings,
             clients=self._parts.clients,
-            memory=StoreMemory(),
+            memory=memory,
             metrics=self._parts.metrics,
             deliver=deliver,
             keep_answer=self._parts.keep_answer,

@@ -81,6 +81,9 @@ class RecordingMetrics:
     def rows_restored(self, agent: str, rows: int) -> None:
         self.restored[agent] += rows
 
+    def watch_store_memory(self, used: Callable[[], int]) -> None:
+        pass
+
     def batch_committed(self, agent: str, records: int, seconds: float) -> None:
         pass
 
