@@ -308,14 +308,7 @@ class Shard:
         before = await self._consumer.position(self.source)
         if before != self.read_to:
             raise ReaderError(f"{self.name}: the reader stands at offset {before}, but has read up to {self.read_to}")
-        try:
-            records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
-        except UnicodeDecodeError as error:  # aiokafka reads header names as UTF-8, and goes no further
-            raise AgentFailedError(
-                f"{self.source.topic}:{self.source.partition}: a record at offset {before} or after it has a header "
-                f"whose name is not UTF-8, and cannot be read",
-                None,
-            ) from error
+        records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
             sync = time.monotonic() - self._synced_at > SYNC_EVERY_S
