@@ -15,6 +15,7 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import close_client
+from airy_identify.stream.authorization import explained
 from airy_identify.stream.batch import Batch, Delivery
 from airy_identify.stream.digest import RowsBefore, digest_of
 from airy_identify.stream.errors import (
@@ -167,11 +168,12 @@ class Shard:
             self._metrics.shard_reopened(self.spec.agent, "fenced" if fenced else type(error).__name__)
             expected = isinstance(error, _EXPECTED_ERRORS)
             level = logging.WARNING if expected else logging.ERROR
+            said = explained(error)
             logger.log(
-                level, "shard %s %s: %r", self.name, "fenced" if fenced else "failed", error, exc_info=not expected
+                level, "shard %s %s: %s", self.name, "fenced" if fenced else "failed", said, exc_info=not expected
             )
             await self._close()
-            self._enter(ShardState.WAITING, repr(error))
+            self._enter(ShardState.WAITING, said)
             await self._until_another_generation(opened_in)
 
     async def _until_not_wanted(self, paused_at: int | None) -> None:
