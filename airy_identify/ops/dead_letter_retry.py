@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from airy_identify.core.reasons import Rejected
+from airy_identify.header_names import batch_with
 from airy_identify.intake.messages import accept_message
-from airy_identify.kafka import KafkaClients, close_client, partition_for, partitions_of
+from airy_identify.kafka import BATCH_BYTES, KafkaClients, close_client, partition_for, partitions_of
 from airy_identify.ops.dead_letters import DeadLetter, Found, Place, read_dead_letters
 from airy_identify.ops.reading import Advance, reader
 from airy_identify.registry import RegistryClient, RegistryUnavailableError
@@ -210,8 +211,7 @@ class _Sender:
     ) -> asyncio.Future[RecordMetadata]:
         """Send one record, which may have neither key nor value."""
         assert self._producer is not None  # noqa: S101 - made by _commit
-        batch = self._producer.create_batch()
-        batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+        batch = batch_with(self._producer, BATCH_BYTES, key, value, headers)
         future: asyncio.Future[RecordMetadata] = await self._producer.send_batch(
             batch, place.topic, partition=place.partition
         )

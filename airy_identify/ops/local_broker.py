@@ -13,7 +13,7 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from airy_identify.ops.admin import answers
@@ -83,12 +83,21 @@ class LocalKafka:
         directory: Where its data and logs are. The data of an earlier start is found again.
         port: The port of clients; any free one when null.
         cache: Where the jars are kept; the user's cache directory when null.
+        properties: Settings of the broker beside, or instead of, `BROKER_SETTINGS`.
     """
 
-    def __init__(self, directory: Path, *, port: int | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        cache: Path | None = None,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory.resolve()
         self.port = free_port() if port is None else port
         self._controller_port = free_port()
+        self._properties = dict(properties or {})
         self._cache = cache_directory(os.environ) if cache is None else cache
         self._process: subprocess.Popen[bytes] | None = None
         self._archive: ClassArchive | None = None
@@ -181,7 +190,7 @@ class LocalKafka:
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
             "log.dirs": str(self.directory / "data"),
         }
-        lines = (f"{name}={value}\n" for name, value in (BROKER_SETTINGS | addresses).items())
+        lines = (f"{name}={value}\n" for name, value in (BROKER_SETTINGS | self._properties | addresses).items())
         (self.directory / "server.properties").write_text("".join(lines), encoding="utf-8")
         (self.directory / "log4j.properties").write_text(_LOG4J.format(path=self.log_file), encoding="utf-8")
 

@@ -22,6 +22,8 @@ CHECKED_SETTINGS = (
 )
 """The topic settings that a worker insists on; retention is the operator's decision once the topic is there."""
 
+MISSING = "is missing, or an ACL hides it"
+
 _CREATE_TIMEOUT_S = 30
 _POLL_S = 0.05
 
@@ -127,7 +129,7 @@ def compare(declaration: TopicDeclaration, state: TopicState | None, *, replicat
     """Return how a topic differs from its declaration; `state` is null when it does not exist."""
     name = declaration.name
     if state is None:
-        return [Problem(topic=name, message="is missing")]
+        return [Problem(topic=name, message=MISSING)]
     if not declaration.ours:
         return []
     problems = []

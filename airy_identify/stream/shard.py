@@ -15,6 +15,7 @@ from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import close_client
+from airy_identify.stream.authorization import explained
 from airy_identify.stream.batch import Batch, Delivery
 from airy_identify.stream.digest import RowsBefore, digest_of
 from airy_identify.stream.errors import (
@@ -167,11 +168,12 @@ class Shard:
             self._metrics.shard_reopened(self.spec.agent, "fenced" if fenced else type(error).__name__)
             expected = isinstance(error, _EXPECTED_ERRORS)
             level = logging.WARNING if expected else logging.ERROR
+            said = explained(error)
             logger.log(
-                level, "shard %s %s: %r", self.name, "fenced" if fenced else "failed", error, exc_info=not expected
+                level, "shard %s %s: %s", self.name, "fenced" if fenced else "failed", said, exc_info=not expected
             )
             await self._close()
-            self._enter(ShardState.WAITING, repr(error))
+            self._enter(ShardState.WAITING, said)
             await self._until_another_generation(opened_in)
 
     async def _until_not_wanted(self, paused_at: int | None) -> None:
@@ -308,14 +310,7 @@ class Shard:
         before = await self._consumer.position(self.source)
         if before != self.read_to:
             raise ReaderError(f"{self.name}: the reader stands at offset {before}, but has read up to {self.read_to}")
-        try:
-            records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
-        except UnicodeDecodeError as error:  # aiokafka reads header names as UTF-8, and goes no further
-            raise AgentFailedError(
-                f"{self.source.topic}:{self.source.partition}: a record at offset {before} or after it has a header "
-                f"whose name is not UTF-8, and cannot be read",
-                None,
-            ) from error
+        records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
             sync = time.monotonic() - self._synced_at > SYNC_EVERY_S

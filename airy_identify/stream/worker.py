@@ -5,14 +5,16 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import faust
 
 from airy_identify.kafka import KafkaClients, quieten_lost_futures, wait_for_broker
 from airy_identify.stream.app import AgentSpec, make_app
+from airy_identify.stream.authorization import explained
 from airy_identify.stream.batch import Delivery
 from airy_identify.stream.broker_probe import BrokerProbe
+from airy_identify.stream.faust_overrides.membership import MemberConsumer
 from airy_identify.stream.group import cluster_id
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.shard_parts import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
@@ -24,6 +26,7 @@ from airy_identify.stream.watchdog import Watchdog, WatchdogLimits
 logger = logging.getLogger(__name__)
 
 FATAL_EXIT_CODE = 1
+_GROUP_CHECK_S = 1.0
 
 
 def end_process(reason: str) -> None:
@@ -93,6 +96,7 @@ class Worker:
         self._shards: ShardSet | None = None
         self._probe = BrokerProbe(parts.clients)
         self._phase = "waiting for Kafka"
+        self._group_problem: str | None = None
         self._cluster_id: str | None = None
 
     def stop(self) -> None:
@@ -103,10 +107,11 @@ class Worker:
         """Say why this worker is not ready; empty when it is."""
         channels = self._parts.channels.problem
         behind = [] if channels is None else [f"channels: {channels}"]
+        outside = [] if self._group_problem is None else [f"joining the group: {self._group_problem}"]
         if self._shards is None or not self._shards.assigned_once:
-            return [self._phase, *behind]
+            return [*(outside or [self._phase]), *behind]
         gone = [] if self._probe.problem is None else [self._probe.problem]
-        return [*gone, *self._shards.problems(), *behind]
+        return [*gone, *outside, *self._shards.problems(), *behind]
 
     async def run(self) -> None:
         """Live. Raises `TopicsNotReadyError` and `SchemasNotReadyError`."""
@@ -182,11 +187,24 @@ class Worker:
         )
         self._supervise("the watchdog", watchdog.run())
         self._supervise("the probe of the broker", self._probe.run())
+        self._supervise("the membership in the group", self._stay_in_group(app))
         await app.start()
         self._supervise("Faust", app.wait_until_stopped())
         await self._stopping.wait()
         await shards.stop()
         await app.stop()
+
+    async def _stay_in_group(self, app: faust.App) -> None:
+        """Join the group again after errors, and say which there were."""
+        while True:
+            await asyncio.sleep(_GROUP_CHECK_S)
+            member = cast(MemberConsumer, app.consumer)
+            member.take_group_error()
+            error = member.group_error
+            problem = None if error is None else explained(error)
+            if problem is not None and problem != self._group_problem:
+                logger.warning("the group does not take this worker in: %s", problem)
+            self._group_problem = problem
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do the work, or drop it when the stop is asked for; return whether it was done."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.core.reasons import Reason
-from airy_identify.kafka import KafkaClients, close_client, partitions_of
+from airy_identify.header_names import AnyNameBatch
+from airy_identify.kafka import BATCH_BYTES, KafkaClients, close_client, partitions_of
 from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.settings import Settings
 from airy_identify.wire.commands import decode_command
@@ -102,7 +103,7 @@ async def send_all(settings: Settings, records: list[FuzzRecord]) -> dict[str, F
     sent: dict[str, FuzzRecord] = {}
     try:
         for partition in range(settings.partitions):
-            batch, contents = producer.create_batch(), list[FuzzRecord]()
+            batch, contents = AnyNameBatch(BATCH_BYTES, transactional=False), list[FuzzRecord]()
             for record in [*(record for record in records if record.partition == partition), None]:
                 if record is not None and batch.append(
                     key=record.key, value=record.value, timestamp=None, headers=record.headers
@@ -113,7 +114,7 @@ async def send_all(settings: Settings, records: list[FuzzRecord]) -> dict[str, F
                 for number, each in enumerate(contents):
                     sent[f"{topic}-{partition}-{metadata.offset + number}"] = each
                 if record is not None:
-                    batch, contents = producer.create_batch(), [record]
+                    batch, contents = AnyNameBatch(BATCH_BYTES, transactional=False), [record]
                     batch.append(key=record.key, value=record.value, timestamp=None, headers=record.headers)
     finally:
         await close_client(producer)
