@@ -143,13 +143,13 @@ PLANTED_BUGS = (
     PlantedBug(
         "a store of any age is gone on with",
         _OPENING,
-        "        if _age_ms(state.synced_at_ms, rules) > rules.max_age_ms:\n",
+        "        if age_ms(state.synced_at_ms, rules) > rules.max_age_ms:\n",
         "        if rules.max_age_ms < 0:\n",
     ),
     PlantedBug(
         "a restore that a week interrupts is gone on with",
         _OPENING,
-        "        if _age_ms(synced_at_ms, rules) > 2 * rules.max_age_ms:\n",
+        "        if age_ms(synced_at_ms, rules) > 2 * rules.max_age_ms:\n",
         "        if rules.max_age_ms < 0:\n",
         "tests/simulation/test_stores.py::test_a_restore_that_a_week_interrupts_is_given_up",
     ),
