@@ -48,10 +48,6 @@ class FollowerState(StrEnum):
     STOPPED = "stopped"
 
 
-def _tell_nobody(behind: int | None) -> None:
-    """Drop it."""
-
-
 class Follower:
     """Follows one changelog partition into one directory, until it is told to `end`.
 
@@ -60,7 +56,8 @@ class Follower:
         directory: The store. Nobody else of this process may have it open; `start` awaits who has it now.
         environment: Where clients, memory, clock, cluster id and the age that a store may have come from.
         whole: The changelog has to reach back to its beginning.
-        on_behind: Told after each fetch how many offsets the store is behind; null when it does not follow.
+        on_change: Told whenever `state` or `behind` is another: how many offsets the store is behind, null while it
+            does not follow.
     """
 
     def __init__(
@@ -70,7 +67,7 @@ class Follower:
         environment: ShardEnvironment,
         *,
         whole: bool = True,
-        on_behind: Callable[[int | None], None] = _tell_nobody,
+        on_change: Callable[["Follower"], None] = lambda _: None,
     ) -> None:
         self.changelog = changelog
         self.name = f"{changelog.topic}:{changelog.partition}"
@@ -86,7 +83,7 @@ class Follower:
             cluster_id=environment.cluster_id,
             whole=whole,
         )
-        self._on_behind = on_behind
+        self._on_change = on_change
         self._store = Store(directory, environment.memory)
         self._told_to_end = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
@@ -167,7 +164,6 @@ class Follower:
             consumer, self._store, log, self._rules, on_fetch=fetched, known_at_ms=known_at_ms
         )
         logger.info("following %s from offset %d on, after %d rows", self.name, position, rows)
-        self._note(0)
         self._enter(FollowerState.FOLLOWING)
         await self._tail(consumer, position, known_at_ms)
 
@@ -229,10 +225,11 @@ class Follower:
         self._consumer = None
 
     def _note(self, behind: int | None) -> None:
-        self.behind = behind
-        self._on_behind(behind)
+        if behind != self.behind:
+            self.behind = behind
+            self._on_change(self)
 
     def _enter(self, state: FollowerState, reason: str | None = None) -> None:
         self.state, self.reason = state, reason
-        if state is not FollowerState.FOLLOWING:
-            self._note(None)
+        self.behind = 0 if state is FollowerState.FOLLOWING else None
+        self._on_change(self)

@@ -83,13 +83,17 @@ class Shard:
         self._counts_to_check = False
         self._count_check: asyncio.Task[None] | None = None
         self._digest = b""
-        directory = self._settings.data_dir / self._settings.app_id / self.name
-        self._store = Store(directory, environment.memory)
+        self._store = Store(self._settings.directory(spec.agent, partition), environment.memory)
         self._decided = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._transaction: BatchTransaction | None = None
         self.task: asyncio.Task[None] | None = None
+
+    @property
+    def position(self) -> int | None:
+        """The changelog offset that the store has next; null while it is new or not open."""
+        return self._store.position
 
     def start(
         self, *, generation: int, previous: Occupant | None, on_death: Callable[["Shard", asyncio.Task[None]], None]
@@ -105,7 +109,7 @@ class Shard:
         self._counts_to_check = True
         self._decided.set()
 
-    def revoke(self) -> None:
+    def end(self) -> None:
         """Ask the shard to end after the batch at hand."""
         self.wanted = False
         self._decided.set()

@@ -39,6 +39,13 @@ class Occupant(Protocol):
 
     wanted: bool
 
+    @property
+    def position(self) -> int | None:
+        """The changelog offset that its store has next; null while it is new or not open."""
+
+    def end(self) -> None:
+        """Ask it to end."""
+
     async def ended(self) -> None:
         """Return when it has ended and the directory is free."""
 
@@ -65,6 +72,11 @@ class ShardSpec:
     compacted: bool = False
     prepare: Prepare | None = None
 
+    @property
+    def has_table(self) -> bool:
+        """Whether there is more in the changelog than progress: it takes time to restore."""
+        return self.needs_whole_log
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSettings:
@@ -76,6 +88,11 @@ class ShardSettings:
     store_max_age_ms: int
     partition_counts: Mapping[str, int]
     group_instance_id: str | None = None
+    standby_replicas: int = 0
+
+    def directory(self, agent: str, partition: int) -> Path:
+        """Return where the store of a table partition is."""
+        return self.data_dir / self.app_id / f"{agent}-{partition}"
 
 
 def wall_clock_ms() -> int:

@@ -53,7 +53,9 @@ class Following(World):
             keep_answer=lambda *_: pytest.fail("a follower answers nobody"),
             clock_ms=self.clock.now_ms,
         )
-        follower = Follower(CHANGELOG, self.store.path, environment, on_behind=self.behind.append)
+        follower = Follower(
+            CHANGELOG, self.store.path, environment, on_change=lambda each: self.behind.append(each.behind)
+        )
         follower.start(previous=previous, on_death=lambda _, task: self.deaths.append(task))
         return follower
 
