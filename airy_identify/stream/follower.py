@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
@@ -153,19 +154,27 @@ class Follower:
         known_at_ms = self._rules.now_ms()
         begin = (await self._unless_ended(consumer.beginning_offsets([self.changelog])))[self.changelog]
         end = (await self._unless_ended(consumer.end_offsets([self.changelog])))[self.changelog]
+        rules = replace(self._rules, written_to=await self._written_to())
 
         def fetched(_rows: int) -> None:
             if not self.wanted:
                 raise ShardNotWantedError(self.name)
-            self._note(end - (self._store.position or begin))
+            self._note(max(0, end - (self._store.position or begin)))
 
         log = LogRange(self.changelog, begin, end)
-        rows, position = await restore(
-            consumer, self._store, log, self._rules, on_fetch=fetched, known_at_ms=known_at_ms
-        )
+        rows, position = await restore(consumer, self._store, log, rules, on_fetch=fetched, known_at_ms=known_at_ms)
         logger.info("following %s from offset %d on, after %d rows", self.name, position, rows)
         self._enter(FollowerState.FOLLOWING)
         await self._tail(consumer, position, known_at_ms)
+
+    async def _written_to(self) -> int:
+        """Return where the changelog ends for those who read what is not decided yet."""
+        reader = self._environment.clients.consumer(read_committed=False)
+        try:
+            await self._unless_ended(reader.start())
+            return int((await self._unless_ended(reader.end_offsets([self.changelog])))[self.changelog])
+        finally:
+            await close_client(reader)
 
     async def _tail(self, consumer: AIOKafkaConsumer, position: int, synced_at_ms: int) -> None:
         """Follow from `position` on. Raises `RestoreTooOldError` when so much time passed that tombstones may be gone."""

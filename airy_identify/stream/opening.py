@@ -47,12 +47,15 @@ class RestoreRules:
         now_ms: The clock.
         cluster_id: Which cluster this is; null when unknown.
         whole: The changelog has to reach back to its beginning, for it describes a whole table.
+        written_to: Where the changelog ends when what is not decided yet is counted too; null when all is decided. A
+            store may stand there: its owner knows of a commit before the partition is marked with it.
     """
 
     max_age_ms: int
     now_ms: Callable[[], int]
     cluster_id: str | None = None
     whole: bool = True
+    written_to: int | None = None
 
 
 async def check_partition_count(consumer: AIOKafkaConsumer, topic: str, expected: int | None) -> None:
@@ -206,10 +209,11 @@ def _check_store(store: Store, state: StoreState, log: LogRange, rules: RestoreR
             f"{log.place}: the directory {store.path} belongs to the cluster {state.cluster_id}, not to "
             f"{rules.cluster_id}, and stands at offset {state.position}; set AIRY_IDENTIFY_DATA_DIR to another directory"
         )
-    if state.position > log.end:
+    end = log.end if rules.written_to is None else rules.written_to
+    if state.position > end:
         raise ShardClosedError(
             f"{log.place}: the directory {store.path} stands at offset {state.position}, but the changelog ends at "
-            f"{log.end}: it lost its end, or was made anew; {LOOK}"
+            f"{end}: it lost its end, or was made anew; {LOOK}"
         )
 
 

@@ -216,6 +216,32 @@ def test_a_store_of_another_changelog_is_left_alone(world: Following) -> None:
     assert world.rows() == {b"key": b"row"}
 
 
+def test_an_owner_may_know_of_a_commit_before_the_changelog_is_marked_with_it(world: Following) -> None:
+    """Then the store of a former owner stands behind the last stable offset."""
+
+    async def open_before_the_mark() -> None:
+        world.write()
+        epoch = world.broker.fence("owner")
+        assert epoch is not None
+        base = world.broker.append_in_transaction("owner", epoch, CHANGELOG, [(b"key 0", b"new", ())])
+        assert base == RECORDS
+        world.store.open()
+        world.store.write([*world.folded().items()], position=RECORDS + 1, now_ms=world.clock.now_ms())
+        world.store.close()
+        follower = world.follow()
+        await asyncio.sleep(5.0)
+        assert (follower.state, follower.reason) == (FollowerState.FOLLOWING, None)
+        world.broker.commit("owner", epoch)
+        await asyncio.sleep(1.0)
+        world.broker.append(CHANGELOG, b"key 1", b"newer")
+        await world.up_to_date(follower)
+        await world.end_of(follower)
+
+    world.run(open_before_the_mark())
+    assert world.rows()[b"key 0"] == b"new"
+    assert world.rows()[b"key 1"] == b"newer"
+
+
 def test_one_begins_when_the_other_has_ended(world: Following) -> None:
     async def take_turns() -> None:
         world.write()
