@@ -15,6 +15,7 @@ REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
 PROCESSES ?= 2
 SECONDS ?= 60
+STANDBYS ?= 1
 SEQUENCES ?= 10000
 MUTMUT_VERSION := 3.8.1
 UV_VERSION := 0.13.9
@@ -58,8 +59,8 @@ planted-bugs: $(READY) ## Plant one bug at a time in a copy of the tree, and see
 mutation: $(READY) ## Mutate the core, and count what its tests kill (docs/mutation.md)
 	@$(BIN)/python -m tests.mutation $(MUTMUT_VERSION) $(ARGS)
 
-chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10
-	@CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q -s tests/kafka/test_chaos.py
+chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10, with STANDBYS=1 of each table
+	@CHAOS_MINUTES=$(MINUTES) CHAOS_STANDBYS=$(STANDBYS) $(BIN)/python -m pytest -q -s tests/kafka/test_chaos.py
 
 callers: $(READY) ## 200 HTTP callers at once while a worker and a bridge are killed, for SECONDS=60
 	@CALLERS_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s tests/kafka/test_callers.py

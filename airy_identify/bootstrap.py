@@ -249,6 +249,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             store_max_age_ms=DELETE_RETENTION_MS // 2,
             partition_counts=partition_counts,
             group_instance_id=settings.group_instance_id,
+            standby_replicas=settings.standby_replicas,
         ),
         limits=WatchdogLimits(),
         metrics=metrics,

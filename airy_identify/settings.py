@@ -197,6 +197,13 @@ class Settings(BaseSettings):
         allowed="up to 100 of a-z A-Z 0-9 . _ -",
         pattern=r"^[a-zA-Z0-9._-]{1,100}$",
     )
+    standby_replicas: int = _setting(
+        0,
+        "How many other workers keep a copy of each table partition up to date, to take over without a restore",
+        allowed="0 to 3",
+        ge=0,
+        le=3,
+    )
     request_timeout_ms: _Milliseconds = _setting(
         5000, "How long the bridge waits for an answer before it says 504", allowed="1 or more (milliseconds)"
     )

@@ -184,6 +184,18 @@ class WorkerMetrics:
             ("agent", "partition"),
             registry=registry,
         )
+        self._standby_state = Gauge(
+            "airy_identify_standby_state",
+            "1 for the state that a standby of this worker is in",
+            ("agent", "partition", "state"),
+            registry=registry,
+        )
+        self._standby_behind = Gauge(
+            "airy_identify_standby_behind_rows",
+            "Offsets of the changelog that a standby of this worker has not read yet",
+            ("agent", "partition"),
+            registry=registry,
+        )
         self._reopened = Counter(
             "airy_identify_shard_reopened",
             "Shards that had to open again; `fenced` means that another worker has taken over",
@@ -202,6 +214,7 @@ class WorkerMetrics:
             registry=registry,
         )
         self._states: dict[tuple[str, int], str] = {}
+        self._standby_states: dict[tuple[str, int], str] = {}
         self._of_shards = (self._paused_offset, self._table_offset, self._table_digest)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
@@ -228,6 +241,20 @@ class WorkerMetrics:
         """
         self._table_offset.labels(agent, str(partition)).set(offset)
         self._table_digest.labels(agent, str(partition)).set(int.from_bytes(digest[:_DIGEST_SHOWN_BYTES], "big"))
+
+    def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
+        """Note the state that a standby is in now, and how far it is behind; one that has stopped is shown no more."""
+        before = self._standby_states.pop((agent, partition), None)
+        if before is not None:
+            self._standby_state.remove(agent, str(partition), before)
+        if state != "stopped":
+            self._standby_state.labels(agent, str(partition), state).set(1)
+            self._standby_states[agent, partition] = state
+        if behind is not None:
+            self._standby_behind.labels(agent, str(partition)).set(behind)
+        else:
+            with contextlib.suppress(KeyError):
+                self._standby_behind.remove(agent, str(partition))
 
     def shard_reopened(self, agent: str, cause: str) -> None:
         """Count a shard that has to open again: `fenced`, or the name of an error."""

@@ -16,6 +16,9 @@ class ShardMetrics(Protocol):
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         """Note the digest of a table partition, and the offset of its log that was applied last."""
 
+    def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
+        """Note the state that a standby is in now, and how many offsets of the changelog it has not read yet."""
+
     def shard_reopened(self, agent: str, cause: str) -> None:
         """Count a shard that has to open again: `fenced`, or the name of an error."""
 

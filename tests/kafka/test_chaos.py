@@ -2,7 +2,8 @@
 
 The load has every command in it, and people whom they merge, part and forget all the time.
 
-`CHAOS_MINUTES` and `CHAOS_SEED` make it longer or another one: `make chaos MINUTES=10`.
+`CHAOS_MINUTES` and `CHAOS_SEED` make it longer or another one: `make chaos MINUTES=10`. Each table has a standby, or as
+many as `CHAOS_STANDBYS` says: `make chaos STANDBYS=0`.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from tests.kafka.service import poll, put_channels
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
+STANDBYS = int(os.environ.get("CHAOS_STANDBYS", "1"))
 WORKERS = 3
 FROZEN_S = (7.0, 11.0)
 """How long a worker is frozen: longer than the session timeout of 6 s."""
@@ -125,7 +127,9 @@ async def test_nothing_is_lost_doubled_or_wrong(
     make_installation: Callable[..., Awaitable[Settings]], tmp_path: Path
 ) -> None:
     settings = await make_installation(
-        channel_tenants={channel: tenant for tenant, channel in CHANNELS.items()}, requests_tenants=None
+        channel_tenants={channel: tenant for tenant, channel in CHANNELS.items()},
+        requests_tenants=None,
+        standby_replicas=STANDBYS,
     )
     await put_channels(settings, CHANNELS.values())
     load = Load(settings, random.Random(SEED), MINUTES)
@@ -150,6 +154,7 @@ async def test_nothing_is_lost_doubled_or_wrong(
     await assert_exactly_once(settings, load)
     await assert_the_forgotten_stay_forgotten(settings, load)
     await assert_replay(settings, load, fresh)
+    await assert_every_copy_is_a_prefix_of_its_changelog(settings, havoc.workers)
 
 
 async def assert_exactly_once(settings: Settings, load: Load) -> None:
@@ -221,3 +226,24 @@ async def assert_replay(settings: Settings, load: Load, fresh: ServiceProcess) -
         stores = rows_of_stores(fresh.data_dir, names.app_id, table, settings.partitions)
         assert stores == fold(await read(settings, names.changelog(table)))
     assert await read(settings, names.dead_letters) == []
+
+
+async def assert_every_copy_is_a_prefix_of_its_changelog(settings: Settings, workers: list[ServiceProcess]) -> None:
+    """Whatever shards and standbys left behind when they were killed: it is what the changelog said up to there."""
+    names = settings.topic_names
+    copies: collections.Counter[str] = collections.Counter()
+    for table in (IDENTITY, CONVERSATION):
+        changelog = await read(settings, names.changelog(table))
+        for worker in workers:
+            for partition in range(settings.partitions):
+                store = Store(worker.data_dir / names.app_id / f"{table}-{partition}", StoreMemory())
+                if not (store.path / "CURRENT").exists():
+                    continue
+                state = store.open()
+                rows = {key: row for key, row in store.rows() if key != PROGRESS_KEY}
+                store.close()
+                before = 0 if state is None else state.position
+                known = [each for each in changelog if each.partition == partition and each.offset < before]
+                assert rows == fold(known).get(partition, {}), f"{store.path} at {before}"
+                copies[table] += 1
+    assert all(copies[table] > 0 for table in (IDENTITY, CONVERSATION)), "there was nothing to compare"
