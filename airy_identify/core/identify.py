@@ -95,14 +95,11 @@ def _decide(command: Identify, keys: tuple[GivenKey, ...], table: IdentityReader
     before = None if choice.match is None else choice.match.contact
     if before is None:
         begun, not_attached = _begin(command, table)
-        start = _create(command, table, begun)
+        united, mergers = merge_matches(_create(command, table, begun), choice, matches, command)
     else:
-        begun, not_attached = None, ()
-        start = before
-    united, mergers = merge_matches(start, choice, matches, command)
+        united, mergers = merge_matches(before, choice, matches, command)
+        begun, not_attached = _begin(command, table, united, mergers)
     merged_ids = frozenset(merger.merged.id for merger in mergers)
-    if before is not None:
-        begun, not_attached = _begin(command, table, united, merged_ids)
     claims = tuple([settle(key, united, merged_ids) for key in keys])
     conflicts = warn(claims)
     if conflicts and command.on_conflict is OnConflict.REJECT:
@@ -129,15 +126,13 @@ def _decide(command: Identify, keys: tuple[GivenKey, ...], table: IdentityReader
 
 
 def _begin(
-    command: Identify,
-    table: IdentityReader,
-    target: Contact | None = None,
-    merged_ids: frozenset[ContactId] = frozenset(),
+    command: Identify, table: IdentityReader, target: Contact | None = None, mergers: tuple[Merger, ...] = ()
 ) -> tuple[Attached | _Minted | None, tuple[Warned, ...]]:
     """Return the conversation that the target gains, null if it has one on the channel, and what to warn about.
 
-    `target` is the contact after its merges, null when it is yet to be made; `merged_ids` are those who ended in it.
+    `target` is the contact after its merges, null when it is yet to be made.
     """
+    merged_ids = frozenset(merger.merged.id for merger in mergers)
     gained = attach(command, table, target=target, merged_ids=merged_ids)
     if isinstance(gained, Attached):
         return gained, ()
