@@ -71,7 +71,7 @@ from airy_identify.web.worker_app import make_health_app
 from airy_identify.wire.answers import ANSWER_RECORDS
 from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.errors import UndecodableError
-from airy_identify.wire.resume_token import ResumeTokenSigner
+from airy_identify.wire.resume_token import ResumeTokenSigner, ResumeTokenVerifier
 
 logger = logging.getLogger(__name__)
 
@@ -202,6 +202,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         channel_tenants=settings.channel_tenants,
         allowed_tenants=settings.requests_tenants,
         allowed_channels=settings.requests_channels,
+        tokens=ResumeTokenVerifier(settings.accepted_jwt_secrets),
     )
     intake = IntakeAgent(
         names=names,
@@ -379,7 +380,11 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
             asker=asker,
             channels=channels.directory,
             channels_ready=lambda: channels.ready,
-            policy=IntakePolicy(default_region=settings.default_region, channel_tenants=settings.channel_tenants),
+            policy=IntakePolicy(
+                default_region=settings.default_region,
+                channel_tenants=settings.channel_tenants,
+                tokens=ResumeTokenVerifier(settings.accepted_jwt_secrets),
+            ),
             limits=BodyLimits(),
             clock_ms=_clock_ms,
             new_uuid=_new_uuid,

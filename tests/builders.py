@@ -24,6 +24,7 @@ from airy_identify.core.answers import (
     TokenSlip,
 )
 from airy_identify.core.commands import (
+    Attach,
     ContactRowReceived,
     ConversationSeen,
     Forget,
@@ -37,7 +38,7 @@ from airy_identify.core.commands import (
     Unmerge,
 )
 from airy_identify.core.erasing import airy_record_key
-from airy_identify.core.reasons import Reason, Warned
+from airy_identify.core.reasons import Warned, WarningCode
 from airy_identify.core.values import (
     AiryContact,
     AiryFact,
@@ -106,6 +107,11 @@ def _plain(over: dict[str, Any]) -> dict[str, Any]:
     if isinstance(over.get("identifiers"), dict):
         over["identifiers"] = make_custom(over["identifiers"])
     return over
+
+
+def make_attach(conversation_id: str | None = None) -> Attach:
+    """Return what a token asks to attach; without an id, one that did not count."""
+    return Attach(conversation_id=None if conversation_id is None else ConversationId(conversation_id))
 
 
 def make_identify_command(**over: Any) -> Identify:
@@ -354,7 +360,7 @@ def make_conversation_summary(**over: Any) -> ConversationSummary:
 
 def make_warned(**over: Any) -> Warned:
     defaults: dict[str, Any] = {
-        "code": Reason.IDENTIFIER_CONFLICT,
+        "code": WarningCode.IDENTIFIER_CONFLICT,
         "message": "Belongs to somebody else.",
         "field": "email",
     }

@@ -54,6 +54,17 @@ class OnConflict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attach:
+    """A token came with the request: the conversation that it names, null when intake did not accept it.
+
+    An accepted one is genuine, is of the request's channel, and had not expired at `accepted_at_ms`. The token itself
+    is not in the log.
+    """
+
+    conversation_id: ConversationId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identify:
     """Find or create the contact with these identifiers, and its conversations on the channel.
 
@@ -75,6 +86,7 @@ class Identify:
     phone_number: PhoneNumber | None = None
     identifiers: tuple[CustomIdentifiers, ...] = ()
     metadata: Mapping[str, JsonValue] | None = None
+    attach: Attach | None = None
     on_conflict: OnConflict = OnConflict.WARN
     dry_run: bool = False
     explain: bool = False

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from airy_identify.core.commands import (
+    Attach,
     Command,
     ContactRowReceived,
     ConversationSeen,
@@ -116,6 +117,7 @@ def _identify_members(command: Identify) -> Datum:
         "phone_number": fragments.phone_number_datum(command.phone_number),
         "identifiers": fragments.identifiers_datum(command.identifiers),
         "metadata": None if command.metadata is None else json_text.canonical_json(command.metadata),
+        "attach": None if command.attach is None else {"conversation_id": command.attach.conversation_id},
         "on_conflict": command.on_conflict.value,
         "dry_run": command.dry_run,
         "explain": command.explain,
@@ -123,7 +125,7 @@ def _identify_members(command: Identify) -> Datum:
 
 
 def _read_identify(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
-    metadata = datum["metadata"]
+    metadata, attach = datum["metadata"], datum["attach"]
     return Identify(
         **common,
         new_id=ConversationId(datum["new_id"]),
@@ -134,10 +136,16 @@ def _read_identify(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:
         phone_number=fragments.read_phone_number(datum["phone_number"]),
         identifiers=fragments.read_identifiers(datum["identifiers"]),
         metadata=None if metadata is None else json_text.read_object(metadata),
+        attach=None if attach is None else _read_attach(attach),
         on_conflict=OnConflict(datum["on_conflict"]),
         dry_run=datum["dry_run"],
         explain=datum["explain"],
     )
+
+
+def _read_attach(datum: Mapping[str, Any]) -> Attach:
+    conversation_id = datum["conversation_id"]
+    return Attach(conversation_id=None if conversation_id is None else ConversationId(conversation_id))
 
 
 def _read_merge(datum: Mapping[str, Any], common: dict[str, Any]) -> Command:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airy_identify.core.commands import AnswerFormat, ReplyTo
-from airy_identify.core.reasons import Reason, Warned
+from airy_identify.core.reasons import Warned, WarningCode
 from airy_identify.core.values import (
     ChannelId,
     ContactConversation,
@@ -144,9 +144,9 @@ def read_warnings(data: Iterable[Mapping[str, Any]]) -> tuple[Warned, ...]:
     return tuple(Warned(code=_read_code(datum), message=datum["message"], field=datum["field"]) for datum in data)
 
 
-def _read_code(datum: Mapping[str, Any]) -> Reason:
+def _read_code(datum: Mapping[str, Any]) -> WarningCode:
     try:
-        return Reason(datum["code"])
+        return WarningCode(datum["code"])
     except ValueError as error:
         raise UndecodableError("a warning with an unknown code") from error
 

@@ -22,6 +22,7 @@ from airy_identify.core.answers import (
 )
 from airy_identify.core.commands import (
     AnswerFormat,
+    Attach,
     ContactRowReceived,
     ConversationSeen,
     Forget,
@@ -34,7 +35,7 @@ from airy_identify.core.commands import (
     ReplyTo,
     Unmerge,
 )
-from airy_identify.core.reasons import Reason, Warned
+from airy_identify.core.reasons import Warned, WarningCode
 from airy_identify.core.values import (
     AiryClaims,
     AiryContact,
@@ -92,7 +93,9 @@ _REPLY_TO = st.builds(
     format=st.sampled_from(AnswerFormat),
 )
 _TEXTS = st.lists(TEXT, max_size=3).map(tuple)
-_WARNINGS = st.lists(st.builds(Warned, code=st.sampled_from(Reason), message=TEXT, field=TEXT), max_size=2).map(tuple)
+_WARNINGS = st.lists(st.builds(Warned, code=st.sampled_from(WarningCode), message=TEXT, field=TEXT), max_size=2).map(
+    tuple
+)
 
 _NUMBER = st.integers(min_value=0, max_value=2**40)
 
@@ -125,6 +128,7 @@ IDENTIFY_COMMANDS = st.builds(
     phone_number=st.none() | _PHONE_NUMBER,
     identifiers=_IDENTIFIERS,
     metadata=st.none() | JSON_OBJECTS,
+    attach=st.none() | st.builds(Attach, conversation_id=OPTIONAL_TEXT),
     on_conflict=st.sampled_from(OnConflict),
     dry_run=st.booleans(),
     explain=st.booleans(),
