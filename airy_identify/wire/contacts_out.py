@@ -1,0 +1,38 @@
+"""Rows of Airy's contacts topic as records: the key as text, the value in the Confluent wire format, our headers.
+
+The headers say which records are ours, so that nothing that we wrote ourselves is ever taken for news from Airy. Airy's
+own programs do not look at headers.
+"""
+
+from airy_identify.core.contacts_out import AiryRow
+from airy_identify.wire import schemas
+from airy_identify.wire.confluent import frame
+from airy_identify.wire.headers import Headers
+
+METADATA = "co.airy.avro.communication.Metadata"
+
+OURS = "airy_identify_ours"
+"""On every record of Airy's contacts topic that this service has written."""
+
+_MARK = b"1"
+
+
+def encode_row(row: AiryRow, schema_id: int) -> tuple[bytes, bytes | None, tuple[tuple[str, bytes], ...]]:
+    """Return key, value (null for a tombstone) and headers of a row. `schema_id` is the registry's for `METADATA`."""
+    headers = ((OURS, _MARK),)
+    if row.value is None:
+        return row.record_key.encode(), None, headers
+    datum = {
+        "subject": row.subject,
+        "key": row.key,
+        "value": row.value,
+        "valueType": "text",
+        "timestamp": row.timestamp_ms,
+    }
+    return row.record_key.encode(), frame(schema_id, schemas.our_schemas().encode_body(METADATA, datum)), headers
+
+
+def is_ours(headers: Headers) -> bool:
+    """Tell whether a record was written by this service."""
+    return any(name == OURS for name, _ in headers)
+
