@@ -4,7 +4,7 @@ The headers say which records are ours, so that nothing that we wrote ourselves 
 own programs do not look at headers.
 """
 
-from airy_identify.core.contacts_out import AiryRow
+from airy_identify.core.contacts_out import AiryWrite
 from airy_identify.wire import schemas
 from airy_identify.wire.confluent import frame
 from airy_identify.wire.headers import Headers
@@ -17,19 +17,19 @@ OURS = "airy_identify_ours"
 _MARK = b"1"
 
 
-def encode_row(row: AiryRow, schema_id: int) -> tuple[bytes, bytes | None, tuple[tuple[str, bytes], ...]]:
-    """Return key, value (null for a tombstone) and headers of a row. `schema_id` is the registry's for `METADATA`."""
+def encode_write(write: AiryWrite, schema_id: int) -> tuple[bytes, bytes | None, tuple[tuple[str, bytes], ...]]:
+    """Return key, value (null for a tombstone) and headers of a write. `schema_id` is the registry's for `METADATA`."""
     headers = ((OURS, _MARK),)
-    if row.value is None:
-        return row.record_key.encode(), None, headers
+    if write.value is None:
+        return write.record_key.encode(), None, headers
     datum = {
-        "subject": row.subject,
-        "key": row.key,
-        "value": row.value,
+        "subject": write.subject,
+        "key": write.key,
+        "value": write.value,
         "valueType": "text",
-        "timestamp": row.timestamp_ms,
+        "timestamp": write.timestamp_ms,
     }
-    return row.record_key.encode(), frame(schema_id, schemas.our_schemas().encode_body(METADATA, datum)), headers
+    return write.record_key.encode(), frame(schema_id, schemas.our_schemas().encode_body(METADATA, datum)), headers
 
 
 def is_ours(headers: Headers) -> bool:
