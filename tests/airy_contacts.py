@@ -142,7 +142,8 @@ class AiryContacts:
 
     def message(self, conversation_id: str, source: str = "chatplugin") -> list[Sent]:
         """Join a message with the map; return what is sent, each to a partition of its own."""
-        default = f"{source.rpartition('.')[2].capitalize()} {conversation_id[31:]}"
+        prettified = source.rpartition(".")[2]
+        default = f"{prettified[:1].upper()}{prettified[1:]} {conversation_id[31:]}"
         name = self.names.get(conversation_id, default)
         contact = parse(self.map.get(conversation_id))
         if contact is None:
