@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from airy_identify.core.values import (
+    AiryFact,
     ChannelId,
     ContactId,
     ConversationId,
@@ -155,5 +156,37 @@ class GiveResumeToken:
     conversation_id: ConversationId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactRowReceived:
+    """A row of Airy's topic `contacts`: a fact about a contact, or a tombstone, which has nothing but its key.
+
+    `request_id` says where it lay. `own`: this service wrote it.
+    """
+
+    request_id: RequestId
+    tenant: TenantId
+    accepted_at_ms: int
+    rules_version: int
+    record_key: str
+    contact_id: ContactId | None = None
+    fact: AiryFact | None = None
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSeen:
+    """A conversation began outside this service, on this channel. `created_at_ms`: its earliest message so far."""
+
+    tenant: TenantId
+    rules_version: int
+    conversation_id: ConversationId
+    channel_id: ChannelId
+    source: str
+    created_at_ms: int
+
+
+Observation = ContactRowReceived | ConversationSeen
+"""What is told and not asked: nobody is answered."""
+
 Command = Identify | Merge | Unmerge | Release | Forget | Info | GiveResumeToken
-"""The values of `identity-commands`."""
+"""What is asked, and answered. With `Observation`, the values of `identity-commands`."""

@@ -19,6 +19,7 @@ table.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from airy_identify.core.airy_facts import AiryNames, names_of
 from airy_identify.core.answers import Decision, ResumeSlip, TargetChoice
 from airy_identify.core.attributes import lose, take
 from airy_identify.core.claims import Claim, Merger, merge_matches, settle, warn
@@ -84,7 +85,7 @@ def identify(command: Identify, table: IdentityReader, *, offset: int) -> Decisi
     if isinstance(person, Rejected):
         return person
     writes = () if command.dry_run else _writes(command, person, offset)
-    return Decision(writes=writes, slip=_slip(command, person))
+    return Decision(writes=writes, slip=_slip(command, person, names_of(table, command.tenant, person.target)))
 
 
 def _decide(command: Identify, keys: tuple[GivenKey, ...], table: IdentityReader) -> _Person | Rejected:
@@ -180,7 +181,7 @@ def _writes(command: Identify, person: _Person, offset: int) -> tuple[IdentityWr
     return tuple(writes)
 
 
-def _slip(command: Identify, person: _Person) -> ResumeSlip:
+def _slip(command: Identify, person: _Person, names: AiryNames) -> ResumeSlip:
     pending = _on_channel(person.target, command)
     if len(pending) > 1:
         pending.sort(key=lambda conversation: (-conversation.created_at_ms, conversation.id))
@@ -189,7 +190,7 @@ def _slip(command: Identify, person: _Person) -> ResumeSlip:
         tenant=command.tenant,
         accepted_at_ms=command.accepted_at_ms,
         reply_to=command.reply_to,
-        contact=view_contact(person.target, exists=person.before is not None or not command.dry_run),
+        contact=view_contact(person.target, names=names, exists=person.before is not None or not command.dry_run),
         created_contact=person.choice.choice is TargetChoice.CREATED,
         created_conversation=person.minted is not None,
         merged=tuple(merger.merged.id for merger in person.mergers),

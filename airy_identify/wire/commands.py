@@ -5,17 +5,20 @@ from typing import Any
 
 from airy_identify.core.commands import (
     Command,
+    ContactRowReceived,
+    ConversationSeen,
     Forget,
     GiveResumeToken,
     Identify,
     Info,
     Merge,
+    Observation,
     OnConflict,
     Release,
     Unmerge,
 )
 from airy_identify.core.values import ChannelId, ContactId, ConversationId, RequestId, TenantId
-from airy_identify.wire import fragments, json_text, schemas
+from airy_identify.wire import airy_rows, fragments, json_text, schemas
 from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.schemas import Datum
 
@@ -26,10 +29,17 @@ RELEASE_COMMAND = "airy_identify.ReleaseCommand"
 FORGET_COMMAND = "airy_identify.ForgetCommand"
 INFO_COMMAND = "airy_identify.InfoCommand"
 RESUME_TOKEN_COMMAND = "airy_identify.ResumeTokenCommand"  # noqa: S105 - the name of a record
+CONTACT_ROW_RECEIVED = "airy_identify.ContactRowReceived"
+CONVERSATION_SEEN = "airy_identify.ConversationSeen"
 
 
-def encode_command(command: Command) -> bytes:
+def encode_command(command: Command | Observation) -> bytes:
     """Return the command in single-object encoding; equal commands give equal bytes."""
+    match command:
+        case ContactRowReceived():
+            return schemas.encode(CONTACT_ROW_RECEIVED, _contact_row_datum(command))
+        case ConversationSeen():
+            return schemas.encode(CONVERSATION_SEEN, _conversation_seen_datum(command))
     name, members = _members(command)
     return schemas.encode(
         name,
@@ -44,9 +54,13 @@ def encode_command(command: Command) -> bytes:
     )
 
 
-def decode_command(data: bytes) -> Command:
+def decode_command(data: bytes) -> Command | Observation:
     """Return the command that `encode_command` wrote. Raises `UndecodableError`."""
     name, datum = schemas.decode(data)
+    if name == CONTACT_ROW_RECEIVED:
+        return _read_contact_row(datum)
+    if name == CONVERSATION_SEEN:
+        return _read_conversation_seen(datum)
     read = _READERS.get(name)
     if read is None:
         raise UndecodableError(f"{name} where a command belongs")
@@ -148,6 +162,56 @@ def _read_resume_token(datum: Mapping[str, Any], common: dict[str, Any]) -> Comm
         **common,
         channel_id=ChannelId(datum["channel_id"]),
         conversation_id=ConversationId(datum["conversation_id"]),
+    )
+
+
+def _contact_row_datum(command: ContactRowReceived) -> Datum:
+    fact = command.fact
+    return {
+        "request_id": command.request_id,
+        "tenant": command.tenant,
+        "accepted_at_ms": command.accepted_at_ms,
+        "rules_version": command.rules_version,
+        "record_key": command.record_key,
+        "contact_id": command.contact_id,
+        "fact": None if fact is None else (airy_rows.FACT, airy_rows.fact_datum(fact)),
+        "own": command.own,
+    }
+
+
+def _read_contact_row(datum: Mapping[str, Any]) -> ContactRowReceived:
+    contact_id, fact = datum["contact_id"], datum["fact"]
+    return ContactRowReceived(
+        request_id=RequestId(datum["request_id"]),
+        tenant=TenantId(datum["tenant"]),
+        accepted_at_ms=datum["accepted_at_ms"],
+        rules_version=datum["rules_version"],
+        record_key=datum["record_key"],
+        contact_id=None if contact_id is None else ContactId(contact_id),
+        fact=None if fact is None else airy_rows.read_fact(fact),
+        own=datum["own"],
+    )
+
+
+def _conversation_seen_datum(command: ConversationSeen) -> Datum:
+    return {
+        "tenant": command.tenant,
+        "rules_version": command.rules_version,
+        "conversation_id": command.conversation_id,
+        "channel_id": command.channel_id,
+        "source": command.source,
+        "created_at_ms": command.created_at_ms,
+    }
+
+
+def _read_conversation_seen(datum: Mapping[str, Any]) -> ConversationSeen:
+    return ConversationSeen(
+        tenant=TenantId(datum["tenant"]),
+        rules_version=datum["rules_version"],
+        conversation_id=ConversationId(datum["conversation_id"]),
+        channel_id=ChannelId(datum["channel_id"]),
+        source=datum["source"],
+        created_at_ms=datum["created_at_ms"],
     )
 
 

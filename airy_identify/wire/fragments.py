@@ -15,6 +15,7 @@ from airy_identify.core.values import (
     Message,
     MessageId,
     PhoneNumber,
+    TenantId,
 )
 from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.schemas import Branch, Datum
@@ -90,7 +91,7 @@ def read_conversation(datum: Mapping[str, Any]) -> ContactConversation:
 
 
 def message_datum(message: Message) -> Datum:
-    """Return the datum of `LastMessage` and `MessageReceived`, which have the same fields."""
+    """Return the datum of `LastMessage`: that of `MessageReceived` without the tenant."""
     return {
         "id": message.id,
         "conversation_id": message.conversation_id,
@@ -116,7 +117,8 @@ def read_last_message(datum: Mapping[str, Any] | None) -> Message | None:
 
 
 def read_message(datum: Mapping[str, Any]) -> Message:
-    """Return the value of a `LastMessage` or `MessageReceived` datum."""
+    """Return the value of a `LastMessage` or `MessageReceived` datum; only the latter has a tenant."""
+    tenant = datum.get("tenant")
     return Message(
         id=MessageId(datum["id"]),
         conversation_id=ConversationId(datum["conversation_id"]),
@@ -128,6 +130,7 @@ def read_message(datum: Mapping[str, Any]) -> Message:
         content=datum["content"],
         sent_at_ms=datum["sent_at_ms"],
         updated_at_ms=datum["updated_at_ms"],
+        tenant=None if tenant is None else TenantId(tenant),
     )
 
 
