@@ -25,6 +25,15 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from airy_identify.core.airy_facts import (
+    AVATAR_URL,
+    CONVERSATIONS,
+    CREATED_AT,
+    DISPLAY_NAME,
+    VIA_EMAIL,
+    VIA_EXTERNAL_ID,
+    VIA_PHONE,
+)
 from airy_identify.core.ids import from_name
 from airy_identify.core.values import (
     AiryContact,
@@ -36,13 +45,8 @@ from airy_identify.core.values import (
     PhoneNumber,
 )
 
-DISPLAY_NAME = "displayName"
-CREATED_AT = "created_at"
-AVATAR_URL = "avatarUrl"
-VIA_EXTERNAL_ID = "via.external_id"
-VIA_EMAIL = "via.email"
-VIA_PHONE = "via.phone"
-CONVERSATIONS = "conversations."
+ATTRIBUTES = (DISPLAY_NAME, CREATED_AT, AVATAR_URL, VIA_EXTERNAL_ID, VIA_EMAIL, VIA_PHONE)
+"""The keys of everything that is written of a contact, but its conversations."""
 
 _CARRIED_ON = (DISPLAY_NAME, AVATAR_URL, "title", "gender", "timezone", "locale", "organizationName", "address.")
 """Keys, and beginnings of keys, of what only Airy says of a contact."""
@@ -157,13 +161,11 @@ def says(fact: AiryFact | None, key: str, value: str) -> bool:
     if fact is None or fact.identifiers is None:
         return fact is not None and fact.text == value
     given = fact.identifiers
-    match key:
-        case "via.external_id":
-            return given.external_id == value
-        case "via.email":
-            return given.email is not None and given.email.value == value
-        case _:
-            return given.phone_number is not None and given.phone_number.value == value
+    if key == VIA_EXTERNAL_ID:
+        return given.external_id == value
+    if key == VIA_EMAIL:
+        return given.email is not None and given.email.value == value
+    return given.phone_number is not None and given.phone_number.value == value
 
 
 def write(contact: Contact, key: str, value: str, at_ms: int) -> AiryWrite:

@@ -4,28 +4,34 @@ Airy's contacts component gives every conversation a contact at its first messag
 whose it is: for a new conversation of somebody known it is sometimes quicker. Its delete, merge and late messages leave
 rows of contacts that are no more. So:
 
-- A row of Airy's under an id that leads to another contact here, or to one that was forgotten, is deleted.
-- When the last row of such a contact is gone, and when a conversation was taken off a contact, a row of the contact that
-  has it now is said again: only that makes Airy take the conversation for its. Rows come here when Airy has had the time
-  to apply what went before (`stream.airy_pace`).
+- A row of Airy's under an id that leads to another contact here, or to one that was forgotten, is deleted; so is one that
+  gives a contact the conversation of another.
+- When our tombstone comes back, the contact that has the conversation now, or that the id leads to when its last row is
+  gone, has a row said again: only that makes Airy take the conversation for its own. Such rows come here when Airy has
+  had the time to apply what went before (`stream.airy_pace`).
+- When our tombstone comes back of a row that is wanted by now, the row is written again; so is one that Airy deleted in a
+  merge that was not followed here.
 - A name that Airy invented over one that somebody gave here is written over.
-- Rows of our own that live lead to nothing, and each row of Airy's to one of ours at most: so this ends.
+
+Live rows of our own lead to nothing, and every other row to a few at most: so this ends.
 """
 
+from airy_identify.core.airy_facts import CONVERSATIONS, CREATED_AT, DISPLAY_NAME, read_facts
+from airy_identify.core.airy_view import AiryView
 from airy_identify.core.commands import ContactRowReceived
 from airy_identify.core.contacts import IdentityReader, find_by_id
 from airy_identify.core.contacts_out import (
-    CONVERSATIONS,
-    DISPLAY_NAME,
     AiryWrite,
     default_names,
     facts_by_key,
+    is_java_uuid,
     own_name,
     restated,
+    wanted,
+    write,
 )
 from airy_identify.core.values import (
-    AiryContact,
-    AiryContactKey,
+    AiryFact,
     AiryRecord,
     Contact,
     ContactId,
@@ -45,53 +51,68 @@ def repair(received: ContactRowReceived, record: AiryRecord | None, table: Ident
         InconsistentTableError: a row points to a contact that is not there.
     """
     if received.fact is None:
-        return _after_tombstone(received, record, table) if received.own and record is not None else ()
-    if received.own or received.contact_id is None:
+        return () if record is None else _after_tombstone(received, record, table)
+    if received.own or received.contact_id is None or not is_java_uuid(received.contact_id):
         return ()
-    contact = find_by_id(table, received.tenant, received.contact_id)
-    if contact is None:
-        return ()
-    if isinstance(contact, Contact) and contact.id == received.contact_id:
-        return _named_again(received, contact)
-    return (_write(received, received.contact_id, received.fact.key, None),)
+    contact_id, fact = received.contact_id, received.fact
+    contact = find_by_id(table, received.tenant, contact_id)
+    is_another = contact is not None and not (isinstance(contact, Contact) and contact.id == contact_id)
+    owner = _owner_by_key(table, received.tenant, fact.key)
+    if is_another or (owner is not None and owner.id != contact_id):
+        return (AiryWrite(contact_id=contact_id, key=fact.key, value=None, timestamp_ms=received.accepted_at_ms),)
+    return _named_again(received, contact, fact) if isinstance(contact, Contact) else ()
 
 
-def _after_tombstone(
-    received: ContactRowReceived, record: AiryRecord, table: IdentityReader
+def _after_tombstone(received: ContactRowReceived, record: AiryRecord, table: IdentityReader) -> tuple[AiryWrite, ...]:
+    tenant = received.tenant
+    contact = find_by_id(table, tenant, record.contact_id)
+    if isinstance(contact, Contact) and contact.id == record.contact_id:
+        if not received.own and AiryView(table, tenant).absorber(contact.id) is None:
+            return ()
+        missing = _missing(received, record, contact, table)
+    else:
+        missing = ()
+    if not received.own:
+        return missing
+    now = _owner_by_key(table, tenant, record.key)
+    if now is None and isinstance(contact, Contact) and read_facts(table, tenant, record.contact_id) is None:
+        now = contact
+    if now is None or now.id == record.contact_id:
+        return missing
+    again = restated(now, at_ms=received.accepted_at_ms)
+    return missing if again is None else (*missing, again)
+
+
+def _missing(
+    received: ContactRowReceived, record: AiryRecord, contact: Contact, table: IdentityReader
 ) -> tuple[AiryWrite, ...]:
-    contact: Contact | None = None
-    if record.key.startswith(CONVERSATIONS):
-        conversation_id = ConversationId(record.key.removeprefix(CONVERSATIONS))
-        owner = table.owner(ConversationOwnerKey(tenant=received.tenant, conversation_id=conversation_id))
-        if isinstance(owner, Owner):
-            contact = _living(table, received.tenant, owner.contact_id)
-    elif not facts_by_key(airy_contact(table, received.tenant, record.contact_id)):
-        contact = _living(table, received.tenant, record.contact_id)
-    if contact is None or contact.id == record.contact_id:
+    """Return the rows that a contact needs and lost. Its name and time are ours to say when nothing of Airy's is left."""
+    facts = facts_by_key(read_facts(table, received.tenant, contact.id))
+    keys = dict.fromkeys((record.key, CREATED_AT, DISPLAY_NAME))
+    values = wanted(contact, facts) if is_java_uuid(contact.id) else {}
+    return tuple(
+        write(contact, key, values[key], received.accepted_at_ms) for key in keys if key in values and key not in facts
+    )
+
+
+def _named_again(received: ContactRowReceived, contact: Contact, fact: AiryFact) -> tuple[AiryWrite, ...]:
+    name = own_name(contact)
+    if fact.key != DISPLAY_NAME or name is None or name == fact.text or fact.text not in default_names(contact):
         return ()
-    again = restated(contact, at_ms=received.accepted_at_ms)
-    return () if again is None else (again,)
+    return (write(contact, DISPLAY_NAME, name, received.accepted_at_ms),)
 
 
-def _named_again(received: ContactRowReceived, contact: Contact) -> tuple[AiryWrite, ...]:
-    fact, name = received.fact, own_name(contact)
-    if fact is None or fact.key != DISPLAY_NAME or name is None or name == fact.text:
-        return ()
-    if fact.text not in default_names(contact):
-        return ()
-    return (_write(received, contact.id, DISPLAY_NAME, name),)
-
-
-def airy_contact(table: IdentityReader, tenant: TenantId, contact_id: ContactId) -> AiryContact | None:
-    """Return what Airy's topic is known to hold of a contact."""
-    row = table.airy(AiryContactKey(tenant=tenant, contact_id=contact_id))
-    return row if isinstance(row, AiryContact) else None
+def _owner_by_key(table: IdentityReader, tenant: TenantId, key: str) -> Contact | None:
+    """Return the contact here to which the conversation of a row belongs, null when it is of none, or no such row."""
+    if not key.startswith(CONVERSATIONS):
+        return None
+    conversation_id = ConversationId(key.removeprefix(CONVERSATIONS))
+    owner = table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=conversation_id))
+    if not isinstance(owner, Owner):
+        return None
+    return _living(table, tenant, owner.contact_id)
 
 
 def _living(table: IdentityReader, tenant: TenantId, contact_id: ContactId) -> Contact | None:
     contact = find_by_id(table, tenant, contact_id)
     return contact if isinstance(contact, Contact) else None
-
-
-def _write(received: ContactRowReceived, contact_id: ContactId, key: str, value: str | None) -> AiryWrite:
-    return AiryWrite(contact_id=contact_id, key=key, value=value, timestamp_ms=received.accepted_at_ms)

@@ -33,9 +33,7 @@ class AiryPace:
             return None if self._after is None else self._after(records, waits)
         return self._wait(wait_ms / 1000, records, waits)
 
-    async def _wait(
-        self, seconds: float, records: Sequence[ConsumerRecord], waits: Callable[[str], None]
-    ) -> None:
+    async def _wait(self, seconds: float, records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> None:
         await asyncio.sleep(seconds)
         to_do = None if self._after is None else self._after(records, waits)
         if to_do is not None:

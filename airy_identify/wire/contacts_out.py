@@ -12,14 +12,14 @@ from airy_identify.wire.headers import Headers
 METADATA = "co.airy.avro.communication.Metadata"
 
 OURS = "airy_identify_ours"
-"""On every record of Airy's contacts topic that this service has written."""
+"""On every record of Airy's contacts topic that this service has to say; not on what it only passes on."""
 
 _MARK = b"1"
 
 
 def encode_write(write: AiryWrite, schema_id: int) -> tuple[bytes, bytes | None, tuple[tuple[str, bytes], ...]]:
     """Return key, value (null for a tombstone) and headers of a write. `schema_id` is the registry's for `METADATA`."""
-    headers = ((OURS, _MARK),)
+    headers = ((OURS, _MARK),) if write.own else ()
     if write.value is None:
         return write.record_key.encode(), None, headers
     datum = {
@@ -33,6 +33,5 @@ def encode_write(write: AiryWrite, schema_id: int) -> tuple[bytes, bytes | None,
 
 
 def is_ours(headers: Headers) -> bool:
-    """Tell whether a record was written by this service."""
+    """Tell whether a record says what this service has to say."""
     return any(name == OURS for name, _ in headers)
-

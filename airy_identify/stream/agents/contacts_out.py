@@ -7,10 +7,11 @@ a batch that was aborted is written again, byte for byte: Airy reads uncommitted
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from airy_identify.core.airy_facts import CONVERSATIONS, read_facts
 from airy_identify.core.commands import Command, ContactRowReceived, Observation
 from airy_identify.core.contacts import IdentityReader
-from airy_identify.core.contacts_out import AiryWrite, Change, facts_by_key, writes_of
-from airy_identify.core.contacts_out_repair import airy_contact, repair
+from airy_identify.core.contacts_out import ATTRIBUTES, AiryWrite, Change, facts_by_key, writes_of
+from airy_identify.core.contacts_out_repair import repair
 from airy_identify.core.values import (
     AiryFact,
     AiryRecord,
@@ -19,6 +20,7 @@ from airy_identify.core.values import (
     Contact,
     ContactId,
     ContactKey,
+    ConversationOwnerKey,
     IdentityWrite,
     Owner,
     TenantId,
@@ -36,7 +38,9 @@ class ContactsOut:
     tenant: TenantId
     schema_ids: SchemaIds
 
-    def before(self, command: Command | Observation, writes: Iterable[IdentityWrite], table: IdentityReader) -> "Telling":
+    def before(
+        self, command: Command | Observation, writes: Iterable[IdentityWrite], table: IdentityReader
+    ) -> "Telling":
         """Look at what a command changes, while the table does not have it yet."""
         if command.tenant != self.tenant or not isinstance(command, Command | ContactRowReceived):
             return Telling(out=self, command=None, record=None, changes=())
@@ -70,7 +74,7 @@ class Telling:
             return
 
         def facts_of(contact_id: ContactId) -> Mapping[str, AiryFact]:
-            return facts_by_key(airy_contact(table, command.tenant, contact_id))
+            return facts_by_key(read_facts(table, command.tenant, contact_id))
 
         rows = writes_of(self.changes, at_ms=command.accepted_at_ms, facts_of=facts_of)
         if isinstance(command, ContactRowReceived):
@@ -82,18 +86,43 @@ class Telling:
 
 def changes_of(tenant: TenantId, writes: Iterable[IdentityWrite], table: IdentityReader) -> tuple[Change, ...]:
     """Return the contacts that change by these writes, which the table does not have yet."""
-    listed = list(writes)
-    living = {row.id: row for _, row in listed if isinstance(row, Contact)}
-    aliases = {
+    listed = dict(writes)
+    living = {row.id: row for row in listed.values() if isinstance(row, Contact)}
+    into = {
         key.contact_id: living.get(row.contact_id)
-        for key, row in listed
+        for key, row in listed.items()
         if isinstance(key, AliasKey) and isinstance(row, Owner)
     }
-    changes = []
-    for key, row in listed:
+    changes: dict[ContactId, Change] = {}
+    for key, row in listed.items():
         if isinstance(key, ContactKey):
-            found = table.contact(ContactKey(tenant=tenant, contact_id=key.contact_id))
+            found = table.contact(key)
             before = found if isinstance(found, Contact) else None
             after = row if isinstance(row, Contact) else None
-            changes.append(Change(before=before, after=after, into=None if after else aliases.get(key.contact_id)))
-    return tuple(changes)
+            changes[key.contact_id] = Change(
+                contact_id=key.contact_id,
+                before=before,
+                after=after,
+                into=None if after is not None else into.get(key.contact_id),
+                adopted=frozenset() if after is None else _adopted(tenant, before, after, table),
+            )
+    for key, row in listed.items():
+        if isinstance(key, AliasKey) and row is not None and key.contact_id not in changes:
+            changes[key.contact_id] = Change(contact_id=key.contact_id, into=into.get(key.contact_id))
+    return tuple(changes.values())
+
+
+def _adopted(tenant: TenantId, before: Contact | None, after: Contact, table: IdentityReader) -> frozenset[str]:
+    """Return the keys of which no row can be on its way to Airy, since nobody here had the attribute."""
+    is_new = (
+        table.contact(ContactKey(tenant=tenant, contact_id=after.id)) is None
+        and table.owner(AliasKey(tenant=tenant, contact_id=after.id)) is None
+    )
+    had = () if before is None else before.conversations
+    conversations = {
+        f"{CONVERSATIONS}{each.id}"
+        for each in after.conversations
+        if each not in had
+        and (is_new or table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=each.id)) is None)
+    }
+    return frozenset({*conversations, *(ATTRIBUTES if is_new else ())})

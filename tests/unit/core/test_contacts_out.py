@@ -38,6 +38,7 @@ def writes(
     *,
     into: Contact | None = None,
     known: Mapping[str, Mapping[str, AiryFact]] | None = None,
+    adopted: tuple[str, ...] = (),
 ) -> tuple[AiryWrite, ...]:
     def facts_of(contact_id: ContactId) -> Mapping[str, AiryFact]:
         if known is None:  # all that was written has come back
@@ -46,8 +47,17 @@ def writes(
 
     written_before: tuple[AiryWrite, ...] = ()
     if known is None and before is not None:
-        written_before = writes_of([Change(before=None, after=before)], at_ms=1, facts_of=lambda _: {})
-    return writes_of([Change(before=before, after=after, into=into)], at_ms=AT_MS, facts_of=facts_of)
+        change = Change(contact_id=before.id, after=before)
+        written_before = writes_of([change], at_ms=1, facts_of=lambda _: {})
+    contact = before or after
+    change = Change(
+        contact_id=ContactId(ADA) if contact is None else contact.id,
+        before=before,
+        after=after,
+        into=into,
+        adopted=frozenset(adopted),
+    )
+    return writes_of([change], at_ms=AT_MS, facts_of=facts_of)
 
 
 def values(rows: tuple[AiryWrite, ...]) -> dict[str, str | None]:

@@ -12,7 +12,6 @@ from airy_identify.core.values import (
     AliasKey,
     ContactId,
     ConversationId,
-    ConversationOwnerKey,
     Forgotten,
     RequestId,
 )

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from airy_identify.stream import airy_pace
 from airy_identify.stream.airy_pace import APPLIED_AFTER_MS, AiryPace
 from airy_identify.wire.contacts_out import OURS
 from tests.records import make_record
@@ -18,7 +17,7 @@ class Slept:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds: list[float] = []
-        monkeypatch.setattr(airy_pace.asyncio, "sleep", self.sleep)
+        monkeypatch.setattr("airy_identify.stream.airy_pace.asyncio.sleep", self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.seconds.append(seconds)
