@@ -5,15 +5,14 @@ a batch that was aborted is written again, byte for byte: Airy reads uncommitted
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from airy_identify.core.airy_facts import CONVERSATIONS, read_facts
 from airy_identify.core.commands import Command, ContactRowReceived, Observation
 from airy_identify.core.contacts import IdentityReader
-from airy_identify.core.contacts_out import ATTRIBUTES, AiryWrite, Change, facts_by_key, writes_of
+from airy_identify.core.contacts_out import ATTRIBUTES, AiryWrite, Change, Facts, facts_by_key, writes_of
 from airy_identify.core.contacts_out_repair import repair
 from airy_identify.core.values import (
-    AiryFact,
     AiryRecord,
     AiryRecordKey,
     AliasKey,
@@ -43,12 +42,16 @@ class ContactsOut:
     ) -> "Telling":
         """Look at what a command changes, while the table does not have it yet."""
         if command.tenant != self.tenant or not isinstance(command, Command | ContactRowReceived):
-            return Telling(out=self, command=None, record=None, changes=())
+            return Telling(out=self)
         record = None
         if isinstance(command, ContactRowReceived):
             found = table.airy(AiryRecordKey(tenant=command.tenant, record_key=command.record_key))
             record = found if isinstance(found, AiryRecord) else None
-        return Telling(out=self, command=command, record=record, changes=changes_of(command.tenant, writes, table))
+        changes = changes_of(command.tenant, writes, table)
+        facts = {
+            change.contact_id: facts_by_key(read_facts(table, command.tenant, change.contact_id)) for change in changes
+        }
+        return Telling(out=self, command=command, record=record, changes=changes, facts=facts)
 
     def send(self, batch: Batch, rows: Iterable[AiryWrite]) -> None:
         """Publish rows in this order. Each goes to the partition that Airy's own producers give its key."""
@@ -60,12 +63,16 @@ class ContactsOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """What Airy has to be told of one command. `command` is null when that is nothing."""
+    """What Airy has to be told of one command. `command` is null when that is nothing.
+
+    `facts` are what was known of Airy's contacts before it: of somebody forgotten nothing is known afterwards.
+    """
 
     out: ContactsOut
-    command: Command | ContactRowReceived | None
-    record: AiryRecord | None
-    changes: tuple[Change, ...]
+    command: Command | ContactRowReceived | None = None
+    record: AiryRecord | None = None
+    changes: tuple[Change, ...] = ()
+    facts: Mapping[ContactId, Facts] = field(default_factory=dict)
 
     def send(self, batch: Batch, table: IdentityReader) -> None:
         """Publish it; the table has the rows of the command now."""
@@ -73,8 +80,9 @@ class Telling:
         if command is None:
             return
 
-        def facts_of(contact_id: ContactId) -> Mapping[str, AiryFact]:
-            return facts_by_key(read_facts(table, command.tenant, contact_id))
+        def facts_of(contact_id: ContactId) -> Facts:
+            now = facts_by_key(read_facts(table, command.tenant, contact_id))
+            return now or self.facts.get(contact_id, now)
 
         rows = writes_of(self.changes, at_ms=command.accepted_at_ms, facts_of=facts_of)
         if isinstance(command, ContactRowReceived):
