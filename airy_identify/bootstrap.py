@@ -16,17 +16,19 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 from prometheus_client import CollectorRegistry
 
-from airy_identify.core.values import ConversationId
+from airy_identify.core.values import ConversationId, TenantId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
+from airy_identify.intake.contact_rows import ContactRows
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
 from airy_identify.ops.commands.base import PhaseProgress
 from airy_identify.ops.commands.verify import VerifyOptions
 from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
-from airy_identify.ops.topics import check_topics, read_topics
+from airy_identify.ops.topics import check_topics, missing_of_airy, read_topics
 from airy_identify.registry import RegistryClient, SchemaResolver, wait_for_ids
 from airy_identify.settings import Settings
+from airy_identify.stream.agents.contacts import ContactsAgent
 from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
 from airy_identify.stream.agents.identity import IdentityAgent
 from airy_identify.stream.agents.intake import IntakeAgent
@@ -48,6 +50,7 @@ from airy_identify.telemetry import (
     set_up_logging,
 )
 from airy_identify.topics import (
+    CONTACTS,
     CONVERSATION,
     DELETE_RETENTION_MS,
     IDENTITY,
@@ -56,7 +59,6 @@ from airy_identify.topics import (
     TopicDeclaration,
     TopicNames,
     declare,
-    declare_airy,
 )
 from airy_identify.web.app import make_app
 from airy_identify.web.auth import SystemToken
@@ -111,12 +113,15 @@ def raise_open_files_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[TopicDeclaration, ...]:
+def topic_declarations(
+    settings: Settings, messages_partitions: int, contacts_partitions: int | None
+) -> tuple[TopicDeclaration, ...]:
     """Return the service's own topics as these settings want them."""
     return declare(
         settings.topic_names,
         partitions=settings.partitions,
         messages_partitions=messages_partitions,
+        contacts_partitions=contacts_partitions,
         production=settings.production,
     )
 
@@ -209,7 +214,17 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         writers=writers,
         schema_ids=schema_ids,
     )
-    messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms, writers=writers)
+    messages = MessagesAgent(
+        names=names,
+        dead_letters=dead_letters,
+        now_ms=_clock_ms,
+        writers=writers,
+        channel_tenants=settings.channel_tenants,
+    )
+    rows = ContactRows(
+        tenant=TenantId(settings.contacts_tenant), default_region=settings.default_region, writers=writers
+    )
+    contacts = ContactsAgent(names=names, rows=rows, dead_letters=dead_letters, now_ms=_clock_ms)
     identity = IdentityAgent(names=names, conversation_partitions=settings.partitions, schema_ids=schema_ids)
     signer = ResumeTokenSigner(settings.jwt_secret_bytes)
     conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer, schema_ids=schema_ids)
@@ -222,6 +237,11 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             AgentSpec(name=MESSAGES, log=names.airy_messages, process=messages.process),
             AgentSpec(name=IDENTITY, log=names.identity_commands, process=identity.process),
             AgentSpec(name=CONVERSATION, log=names.conversation_commands, process=conversation.process),
+            *(
+                [AgentSpec(name=CONTACTS, log=names.airy_contacts, process=contacts.process)]
+                if settings.contacts_in
+                else []
+            ),
         ),
         shards=(
             ShardSpec(
@@ -241,6 +261,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             ),
             ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
             ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
+            *([_contacts_shard(names, prepare)] if settings.contacts_in else []),
         ),
         shard_settings=ShardSettings(
             app_id=names.app_id,
@@ -258,6 +279,17 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
     )
 
 
+def _contacts_shard(names: TopicNames, prepare: Prepare | None) -> ShardSpec:
+    return ShardSpec(
+        agent=CONTACTS,
+        log=names.airy_contacts,
+        changelog=names.changelog(CONTACTS),
+        needs_whole_log=False,
+        compacted=True,
+        prepare=prepare,
+    )
+
+
 def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callable[[], Awaitable[list[str]]]:
     """Return what checks the topics before a worker begins, and learns how many partitions each has."""
 
@@ -265,15 +297,16 @@ def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callab
         names = settings.topic_names
         servers = settings.kafka_bootstrap_servers
         replies = sorted(settings.allowed_reply_topics)
-        airy = [topic.name for topic in declare_airy(names) if topic.name in {names.airy_messages, names.airy_channels}]
+        airy = [names.airy_messages, names.airy_channels, *([names.airy_contacts] if settings.contacts_in else [])]
         found = await read_topics(servers, [*airy, *replies])
-        missing = [f"{name}: is missing; it is Airy's" for name in airy if name not in found]
+        missing = [missing_of_airy(names, name) for name in airy if name not in found]
         missing += [
             f"{name}: is missing; the settings allow it as a reply topic" for name in replies if name not in found
         ]
         if missing:
             return missing
-        declarations = topic_declarations(settings, found[names.airy_messages].partitions)
+        contacts_partitions = found[names.airy_contacts].partitions if settings.contacts_in else None
+        declarations = topic_declarations(settings, found[names.airy_messages].partitions, contacts_partitions)
         problems = await check_topics(servers, declarations, replication_factor=settings.replication_factor)
         partition_counts.update({name: state.partitions for name, state in found.items()})
         partition_counts.update({topic.name: topic.partitions for topic in declarations})

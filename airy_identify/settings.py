@@ -211,6 +211,17 @@ class Settings(BaseSettings):
     channel_tenants: _TenantMapping = _setting(
         {}, "Tenant of each channel; those not named belong to `default`", allowed='JSON, {"channel id": "tenant"}'
     )
+    contacts_in: bool = _setting(
+        True,  # noqa: FBT003 - as pydantic's Field
+        "Whether Airy's topic `contacts` is read; without it, Airy's contacts and their names are not known here",
+        allowed="true or false",
+    )
+    contacts_tenant: str = _setting(
+        "default",
+        "Tenant that Airy's contacts belong to; the topic itself names none",
+        allowed="up to 64 of a-z 0-9 _ -",
+        pattern=r"^[a-z0-9_-]{1,64}$",
+    )
     requests_tenants: _TenantList = _setting(
         frozenset({"default"}),
         "Tenants that records on `identify-requests` may act for",

@@ -207,5 +207,5 @@ def _placeholders(contact: AiryContact) -> set[str]:
     """Return the names that Airy gives for want of a better one: the source, then the end of the conversation's id."""
     return {
         f"{source[:1].upper()}{source[1:]} {conversation_id[_SHORT_ID_START:]}"
-        for conversation_id, source in conversations_of(contact)
+        for conversation_id, source in ((each, whole.rpartition(".")[2]) for each, whole in conversations_of(contact))
     }

@@ -114,6 +114,12 @@ def resend_of(
         )
     if letter.source_topic == names.airy_messages and letter.value is not None:
         return _message(letter.value, names, writers)
+    return _why_not(letter, names)
+
+
+def _why_not(letter: DeadLetter, names: TopicNames) -> str:
+    if letter.source_topic == names.airy_contacts:
+        return "a newer row of its key may have come since; contacts.update in Airy writes all rows of a contact again"
     return f"nothing here processes records of {letter.source_topic or 'an unknown topic'}"
 
 

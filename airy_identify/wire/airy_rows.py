@@ -33,7 +33,7 @@ def encode_airy_row(row: Row) -> bytes:
     """Return the row in single-object encoding."""
     match row:
         case AiryContact():
-            datum: Datum = {"contact_id": row.id, "facts": [fact_datum(fact) for fact in row.facts]}
+            datum: Datum = {"id": row.id, "facts": [fact_datum(fact) for fact in row.facts]}
             return schemas.encode(AIRY_CONTACT_ROW, datum)
         case AiryRecord():
             return schemas.encode(AIRY_RECORD_ROW, {"contact_id": row.contact_id, "key": row.key})
@@ -50,7 +50,7 @@ def read_airy_row(name: str, datum: Mapping[str, Any]) -> Row | None:
     """Return the row of a record with this name, null when it is none of these."""
     if name == AIRY_CONTACT_ROW:
         facts = tuple(read_fact(fact) for fact in datum["facts"])
-        return AiryContact(id=ContactId(datum["contact_id"]), facts=facts)
+        return AiryContact(id=ContactId(datum["id"]), facts=facts)
     if name == AIRY_RECORD_ROW:
         return AiryRecord(contact_id=ContactId(datum["contact_id"]), key=datum["key"])
     if name == AIRY_CLAIMS_ROW:

@@ -54,13 +54,22 @@ def encode_command(command: Command | Observation) -> bytes:
     )
 
 
-def decode_command(data: bytes) -> Command | Observation:
-    """Return the command that `encode_command` wrote. Raises `UndecodableError`."""
+def decode_log_value(data: bytes) -> Command | Observation:
+    """Return what `encode_command` wrote. Raises `UndecodableError`."""
     name, datum = schemas.decode(data)
     if name == CONTACT_ROW_RECEIVED:
         return _read_contact_row(datum)
     if name == CONVERSATION_SEEN:
         return _read_conversation_seen(datum)
+    return _read_command(name, datum)
+
+
+def decode_command(data: bytes) -> Command:
+    """Return the command that `encode_command` wrote. Raises `UndecodableError`, also for what nobody asked."""
+    return _read_command(*schemas.decode(data))
+
+
+def _read_command(name: str, datum: Mapping[str, Any]) -> Command:
     read = _READERS.get(name)
     if read is None:
         raise UndecodableError(f"{name} where a command belongs")

@@ -26,6 +26,7 @@ from airy_identify.core.values import (
     IdentityRow,
     JournalKey,
     Merged,
+    Owner,
 )
 from tests.kafka.doors import PATHS, Door
 from tests.kafka.service import Answer, Tenant
@@ -173,6 +174,7 @@ class Run:
         elif isinstance(row, Merged):
             self._match_text(right.split(" "), [row.merged.id, "into", row.survivor.id, "by", row.why], line)
         else:
+            assert isinstance(row, Owner), line
             self._match_text([right], [row.contact_id], line)
 
     def _match_text(self, expected: list[str], actual: list[str], where: str) -> None:
@@ -217,6 +219,8 @@ def _parts(key: IdentityKey) -> list[str]:
             return ["conversation", key.conversation_id]
         case JournalKey():
             return ["merge", key.contact_id, str(key.number)]
+        case _:
+            raise AssertionError(f"the page shows no such rows: {key}")
 
 
 def texts_of(value: Any) -> Iterator[str]:

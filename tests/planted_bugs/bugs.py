@@ -173,8 +173,8 @@ BUGS = (
     Bug(
         "an agent logs what it decides",
         "airy_identify/stream/agents/identity.py",
-        "        command = decode_command(record.value)\n",
-        "        command = decode_command(record.value)\n"
+        "        command = decode_log_value(record.value)\n",
+        "        command = decode_log_value(record.value)\n"
         '        __import__("logging").getLogger().warning("decided %s", command)\n',
         PRIVACY + "NoAnswerHasDataOfAnotherContact",
     ),

@@ -35,7 +35,7 @@ from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
 from airy_identify.wire.answers import SchemaIds, answered_body
-from airy_identify.wire.commands import decode_command
+from airy_identify.wire.commands import decode_log_value
 from airy_identify.wire.conversation_commands import encode_conversation_command
 from airy_identify.wire.rows import decode_identity_row, encode_identity_key, encode_identity_row
 
@@ -91,7 +91,7 @@ class IdentityAgent:
 
     def process(self, record: ConsumerRecord, batch: Batch) -> None:
         """Decide, write the rows that changed, and send the slip to its first stop, or the refusal to the caller."""
-        command = decode_command(record.value)
+        command = decode_log_value(record.value)
         table = BatchIdentityTable(batch)
         if isinstance(command, Observation):
             self._write(command, observe(command, table, offset=record.offset), batch)
