@@ -48,9 +48,6 @@ from airy_identify.core.values import (
 ATTRIBUTES = (DISPLAY_NAME, CREATED_AT, AVATAR_URL, VIA_EXTERNAL_ID, VIA_EMAIL, VIA_PHONE)
 """The keys of everything that is written of a contact, but its conversations."""
 
-_CARRIED_ON = (DISPLAY_NAME, AVATAR_URL, "title", "gender", "timezone", "locale", "organizationName", "address.")
-"""Keys, and beginnings of keys, of what only Airy says of a contact."""
-
 _SHOWN_FROM = 31
 """Airy's own names end in what is left of a conversation id from here on."""
 
@@ -85,6 +82,7 @@ class Change:
 
     `into` is the contact that took it in, as it is after the command. `adopted` are the keys of attributes that nobody
     here had before, so that no row of them can be on its way to Airy: what Airy has of these already is not written.
+    `rivals` are rows by which Airy has conversations that it gained with somebody else: contact id and key.
     """
 
     contact_id: ContactId
@@ -92,6 +90,7 @@ class Change:
     after: Contact | None = None
     into: Contact | None = None
     adopted: frozenset[str] = frozenset()
+    rivals: tuple[tuple[ContactId, str], ...] = ()
 
 
 Facts = Mapping[str, AiryFact]
@@ -113,11 +112,15 @@ def writes_of(changes: Iterable[Change], *, at_ms: int, facts_of: FactsOf) -> tu
     gone: list[AiryWrite] = []
     come: list[AiryWrite] = []
     for change in changes:
+        gone += [_tombstone(contact_id, key, at_ms) for contact_id, key in change.rivals if is_java_uuid(contact_id)]
         if not is_java_uuid(change.contact_id):
             continue
         facts = facts_of(change.contact_id)
         had, has = wanted(change.before, facts), wanted(change.after, facts)
-        leaving = had if change.after is not None else {**had, **dict.fromkeys(facts, "")}
+        leaving = dict.fromkeys(had)
+        if change.after is None:
+            # What Airy has, and what is on its way there: which of our keys that is depends on what Airy had.
+            leaving |= dict.fromkeys((*facts, *(ATTRIBUTES if change.before is not None else ())))
         gone += [_tombstone(change.contact_id, key, at_ms) for key in leaving if key not in has]
         come += [
             write(change.after, key, value, at_ms)
@@ -226,10 +229,8 @@ def _carried_on(into: Contact, facts: Facts, facts_there: Facts, at_ms: int) -> 
     named |= set(default_names(into))
     rows = []
     for key, fact in facts.items():
-        if key.startswith(CONVERSATIONS):
-            carried = is_java_uuid(key.removeprefix(CONVERSATIONS))
-        else:
-            carried = not fact.own and key.startswith(_CARRIED_ON)
+        is_conversation = key.startswith(CONVERSATIONS)
+        carried = is_java_uuid(key.removeprefix(CONVERSATIONS)) if is_conversation else not fact.own
         if not carried or not fact.text or fact.text in named:
             continue
         held = facts_there.get(key)

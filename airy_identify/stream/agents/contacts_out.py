@@ -7,7 +7,7 @@ a batch that was aborted is written again, byte for byte: Airy reads uncommitted
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from airy_identify.core.airy_facts import CONVERSATIONS, read_facts
+from airy_identify.core.airy_facts import CONVERSATION, CONVERSATIONS, claimants, read_facts
 from airy_identify.core.commands import Command, ContactRowReceived, Observation
 from airy_identify.core.contacts import IdentityReader
 from airy_identify.core.contacts_out import ATTRIBUTES, AiryWrite, Change, Facts, facts_by_key, writes_of
@@ -17,6 +17,7 @@ from airy_identify.core.values import (
     AiryRecordKey,
     AliasKey,
     Contact,
+    ContactConversation,
     ContactId,
     ContactKey,
     ConversationOwnerKey,
@@ -86,8 +87,6 @@ class Telling:
 
         rows = writes_of(self.changes, at_ms=command.accepted_at_ms, facts_of=facts_of)
         if isinstance(command, ContactRowReceived):
-            # What Airy has just said itself is not said again.
-            rows = tuple(row for row in rows if row.record_key != command.record_key)
             rows += repair(command, self.record, table)
         self.out.send(batch, dict.fromkeys(rows))
 
@@ -113,11 +112,29 @@ def changes_of(tenant: TenantId, writes: Iterable[IdentityWrite], table: Identit
                 after=after,
                 into=None if after is not None else into.get(key.contact_id),
                 adopted=frozenset() if after is None else _adopted(tenant, before, after, table),
+                rivals=() if after is None else _rivals(tenant, before, after, table),
             )
     for key, row in listed.items():
         if isinstance(key, AliasKey) and row is not None and key.contact_id not in changes:
             changes[key.contact_id] = Change(contact_id=key.contact_id, into=into.get(key.contact_id))
     return tuple(changes.values())
+
+
+def _rivals(
+    tenant: TenantId, before: Contact | None, after: Contact, table: IdentityReader
+) -> tuple[tuple[ContactId, str], ...]:
+    """Return the rows by which other contacts of Airy have conversations that a contact gains."""
+    return tuple(
+        (contact_id, f"{CONVERSATIONS}{each.id}")
+        for each in _gained(before, after)
+        for contact_id in claimants(table, tenant, CONVERSATION, each.id)
+        if contact_id != after.id
+    )
+
+
+def _gained(before: Contact | None, after: Contact) -> list[ContactConversation]:
+    had = {each.id for each in before.conversations} if before is not None else set()
+    return [each for each in after.conversations if each.id not in had]
 
 
 def _adopted(tenant: TenantId, before: Contact | None, after: Contact, table: IdentityReader) -> frozenset[str]:
@@ -126,11 +143,9 @@ def _adopted(tenant: TenantId, before: Contact | None, after: Contact, table: Id
         table.contact(ContactKey(tenant=tenant, contact_id=after.id)) is None
         and table.owner(AliasKey(tenant=tenant, contact_id=after.id)) is None
     )
-    had = () if before is None else before.conversations
     conversations = {
         f"{CONVERSATIONS}{each.id}"
-        for each in after.conversations
-        if each not in had
-        and (is_new or table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=each.id)) is None)
+        for each in _gained(before, after)
+        if is_new or table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=each.id)) is None
     }
     return frozenset({*conversations, *(ATTRIBUTES if is_new else ())})
