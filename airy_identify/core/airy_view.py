@@ -88,14 +88,10 @@ class AiryView:
         held = self._table.owner(key)
         if held is not None:
             return held
-        match key:
-            case IdentifierKey(kind=kind, value=value):
-                claimant = self._claimant(kind, value)
-                return None if claimant is None else Owner(contact_id=claimant.id)
-            case AliasKey(contact_id=contact_id):
-                return self._alias_owner(contact_id)
-            case ConversationOwnerKey():
-                return None
+        if isinstance(key, AliasKey):
+            return self._alias_owner(key.contact_id)
+        claimant = self._claimant(key.kind, key.value) if isinstance(key, IdentifierKey) else None
+        return None if claimant is None else Owner(contact_id=claimant.id)
 
     def journal(self, key: JournalKey, /) -> Merged | None:
         """Return a merge."""

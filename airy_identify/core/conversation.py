@@ -46,13 +46,12 @@ def apply_message(row: ConversationRow | None, message: Message) -> Conversation
             channel_id=message.channel_id,
             source=message.source,
             last_message=_kept(message),
-            first_sent_at_ms=message.sent_at_ms,
+            first_sent_at_ms=_first_sent(None, message),
         )
-    first = message.sent_at_ms if row.first_sent_at_ms is None else min(row.first_sent_at_ms, message.sent_at_ms)
     last = row.last_message
     if last is None or _recency(message) >= _recency(last):
         last = _kept(message)
-    after = replace(row, last_message=last, first_sent_at_ms=first)
+    after = replace(row, last_message=last, first_sent_at_ms=_first_sent(row.first_sent_at_ms, message))
     return None if after == row else after
 
 
@@ -191,6 +190,13 @@ def give_token(slip: TokenSlip, row: ConversationRow | None) -> TokenGiven | Rej
         channel_id=slip.channel_id,
         conversation_id=slip.conversation_id,
     )
+
+
+def _first_sent(known: int | None, message: Message) -> int | None:
+    """Return when the earliest message known was sent. One without a tenant tells nobody: the next one has to."""
+    if message.tenant is None:
+        return known
+    return message.sent_at_ms if known is None else min(known, message.sent_at_ms)
 
 
 def _kept(message: Message) -> Message:

@@ -9,7 +9,6 @@ from airy_identify.core.answers import Decision, ResumeSlip
 from airy_identify.core.commands import (
     RULES_VERSION,
     Command,
-    ContactRowReceived,
     ConversationSeen,
     Forget,
     GiveResumeToken,
@@ -70,14 +69,12 @@ def observe(observed: Observation, table: IdentityReader, *, offset: int) -> Dec
         InconsistentTableError: a row points to something that is not there.
     """
     _check_rules(observed)
-    match observed:
-        case ConversationSeen():
-            return see_conversation(observed, table)
-        case ContactRowReceived():
-            pending = PendingTable(table)
-            forgotten = erase_those_due(pending, observed.tenant, now_ms=observed.accepted_at_ms)
-            receive_row(observed, pending, offset=offset)
-            return Decision(writes=pending.writes, forgotten=forgotten)
+    if isinstance(observed, ConversationSeen):
+        return see_conversation(observed, table)
+    pending = PendingTable(table)
+    forgotten = erase_those_due(pending, observed.tenant, now_ms=observed.accepted_at_ms)
+    receive_row(observed, pending, offset=offset)
+    return Decision(writes=pending.writes, forgotten=forgotten)
 
 
 def _check_rules(command: Command | Observation) -> None:

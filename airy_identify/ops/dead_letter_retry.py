@@ -6,7 +6,7 @@ at the same time cuts the first off, so that nothing is sent twice by accident.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -128,6 +128,7 @@ def _message(value: bytes, names: TopicNames, writers: WriterSchemas | None) -> 
     message = accept_message(value, writers)
     if isinstance(message, Rejected):
         return message.message
+    message = replace(message, tenant=None)  # that of its channel is not known here; the next message says it
     return Resend(
         topic=names.conversation_commands,
         partition=None,

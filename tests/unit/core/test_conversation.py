@@ -28,6 +28,7 @@ from tests.builders import (
     CHANNEL_ID,
     NEW_ID,
     OTHER_CHANNEL_ID,
+    make_again,
     make_contact_conversation,
     make_conversation,
     make_details,
@@ -52,14 +53,13 @@ def after(*messages: Message) -> Message | None:
 
 
 def test_the_first_message_makes_a_row_that_does_not_know_when_it_began() -> None:
-    row = make_conversation(created_at_ms=None, last_message=FIRST, first_sent_at_ms=10)
-    assert apply_message(None, FIRST) == row
+    assert apply_message(None, FIRST) == make_conversation(created_at_ms=None, last_message=FIRST)
 
 
 def test_the_first_message_keeps_what_the_opened_row_knows() -> None:
     row = make_conversation(created_at_ms=5, channel_id=OTHER_CHANNEL_ID)
     assert apply_message(row, FIRST) == make_conversation(
-        created_at_ms=5, channel_id=OTHER_CHANNEL_ID, last_message=FIRST, first_sent_at_ms=10
+        created_at_ms=5, channel_id=OTHER_CHANNEL_ID, last_message=FIRST
     )
 
 
@@ -93,14 +93,14 @@ def test_an_update_of_an_older_message_does_not_make_it_the_last() -> None:
 
 
 def test_a_message_that_changes_nothing_writes_nothing() -> None:
-    row = make_conversation(last_message=FIRST, first_sent_at_ms=9)
+    row = make_conversation(last_message=FIRST)
     assert apply_message(row, FIRST) is None
     assert apply_message(row, make_message(id="m0", sent_at_ms=9)) is None
 
 
 def test_the_earliest_message_known_counts_whenever_it_comes() -> None:
     row = make_conversation(created_at_ms=None, last_message=FIRST, first_sent_at_ms=10)
-    earlier = apply_message(row, make_message(id="m0", sent_at_ms=9))
+    earlier = apply_message(row, make_message(id="m0", sent_at_ms=9, tenant="t"))
     assert earlier == make_conversation(created_at_ms=None, last_message=FIRST, first_sent_at_ms=9)
 
 
@@ -117,7 +117,7 @@ def test_a_message_is_kept_without_the_tenant_that_it_came_with() -> None:
 def seen(*messages: Message, row: Conversation | Forgotten | None = None) -> list[SeenConversation | None]:
     told = []
     for message in messages:
-        changed = apply_message(row, message)
+        changed = apply_message(row, make_again(message, tenant="t"))
         told.append(conversation_seen(row, changed))
         row = changed or row
     return told
@@ -132,6 +132,12 @@ def test_a_conversation_is_seen_at_its_first_message_and_when_an_earlier_one_com
 
 def test_a_conversation_from_before_is_seen_at_its_next_message() -> None:
     row = make_conversation(created_at_ms=None, last_message=FIRST)
+    assert seen(make_message(id="m2", sent_at_ms=20), row=row) == [make_seen_conversation(created_at_ms=20)]
+
+
+def test_a_message_of_an_earlier_release_leaves_it_to_the_next_one() -> None:
+    row = apply_message(None, FIRST)
+    assert conversation_seen(None, row) is None
     assert seen(make_message(id="m2", sent_at_ms=20), row=row) == [make_seen_conversation(created_at_ms=20)]
 
 
@@ -154,12 +160,9 @@ def test_content_over_16_kib_of_utf8_is_not_kept() -> None:
 def test_rows_stay_small_and_unchanged_by_the_same_long_message() -> None:
     long = make_message(content="x" * 1_000_000)
     row = apply_message(None, long)
-    sent = long.sent_at_ms
-    kept = make_message(content=None)
-    assert row == make_conversation(created_at_ms=None, last_message=kept, first_sent_at_ms=sent)
+    assert row == make_conversation(created_at_ms=None, last_message=make_message(content=None))
     assert apply_message(row, long) is None
-    opened = make_conversation(last_message=kept, first_sent_at_ms=sent)
-    assert apply_message(make_conversation(), long) == opened
+    assert apply_message(make_conversation(), long) == make_conversation(last_message=make_message(content=None))
 
 
 def test_a_minted_conversation_is_opened_once() -> None:
