@@ -9,15 +9,15 @@ rows of contacts that are no more. So:
 - When our tombstone comes back, the contact that has the conversation now, or that the id leads to when its last row is
   gone, has a row said again: only that makes Airy take the conversation for its own. Such rows come here when Airy has
   had the time to apply what went before (`stream.airy_pace`).
-- When our tombstone comes back of a row that is wanted by now, the row is written again; so is one that Airy deleted in a
-  merge that was not followed here.
+- A row that was deleted and is wanted is written again: our tombstone is older than the row, or Airy deleted only what it
+  had read of a contact, or in a merge that was not followed here. With `created_at` a contact goes here too, and with it
+  what was written again.
 - A name that Airy invented over one that somebody gave here is written over.
 
 Live rows of our own lead to nothing, and every other row to a few at most: so this ends.
 """
 
 from airy_identify.core.airy_facts import CONVERSATIONS, CREATED_AT, DISPLAY_NAME, read_facts
-from airy_identify.core.airy_view import AiryView
 from airy_identify.core.commands import ContactRowReceived
 from airy_identify.core.contacts import IdentityReader, find_by_id
 from airy_identify.core.contacts_out import (
@@ -66,12 +66,8 @@ def repair(received: ContactRowReceived, record: AiryRecord | None, table: Ident
 def _after_tombstone(received: ContactRowReceived, record: AiryRecord, table: IdentityReader) -> tuple[AiryWrite, ...]:
     tenant = received.tenant
     contact = find_by_id(table, tenant, record.contact_id)
-    if isinstance(contact, Contact) and contact.id == record.contact_id:
-        if not received.own and AiryView(table, tenant).absorber(contact.id) is None:
-            return ()
-        missing = _missing(received, record, contact, table)
-    else:
-        missing = ()
+    is_itself = isinstance(contact, Contact) and contact.id == record.contact_id
+    missing = _missing(received, record, contact, table) if isinstance(contact, Contact) and is_itself else ()
     if not received.own:
         return missing
     now = _owner_by_key(table, tenant, record.key)
