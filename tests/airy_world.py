@@ -12,10 +12,10 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-from airy_identify.core.airy_facts import read_facts
+from airy_identify.core.airy_facts import CONVERSATIONS, CREATED_AT, DISPLAY_NAME, read_facts
 from airy_identify.core.commands import Command, ContactRowReceived, ConversationSeen, Observation
 from airy_identify.core.contacts import find_by_id
-from airy_identify.core.contacts_out import CONVERSATIONS, facts_by_key, wanted
+from airy_identify.core.contacts_out import facts_by_key, wanted
 from airy_identify.core.values import (
     ChannelId,
     Contact,
@@ -31,9 +31,9 @@ from airy_identify.stream.agents.identity import BatchIdentityTable, IdentityAge
 from airy_identify.stream.batch import Batch, Headers
 from airy_identify.topics import TopicNames
 from airy_identify.wire import schemas
+from airy_identify.wire.airy import METADATA
 from airy_identify.wire.commands import encode_command
 from airy_identify.wire.confluent import frame
-from airy_identify.wire.contacts_out import METADATA
 from airy_identify.wire.headers import is_own_row
 from airy_identify.wire.rows import decode_identity_row
 from tests import builders as make
@@ -69,6 +69,8 @@ class World:
         self.topic: list[list[Written]] = [[] for _ in range(PARTITIONS)]
         self.sends: deque[Sent] = deque()
         """What people asked of Airy's API and it has not sent yet."""
+        self.log: list[ConsumerRecord] = []
+        """All commands."""
         self.chats: list[str] = []
         """All conversations that there are, here or in Airy only."""
         self.written = 0
@@ -82,15 +84,14 @@ class World:
     def command(self, command: Command | Observation, *, aborts: int = 0) -> None:
         """Apply a command, after so many attempts that were aborted when their rows had been sent."""
         record = make_record(topic=NAMES.identity_commands, offset=self._offset, value=encode_command(command))
-        for _ in range(aborts):
-            self._publish(self._batch(record))
+        self.log.append(record)
         batch = self._batch(record)
+        for _ in range(aborts):
+            self._publish(batch)
+            again = self._batch(record)
+            assert again.outputs == batch.outputs, "an aborted batch comes again otherwise"
         self._publish(batch)
-        for key, row in batch.rows.items():
-            if row is None:
-                self.rows.pop(key, None)
-            else:
-                self.rows[key] = row
+        _apply(batch, self.rows)
         self._offset += 1
 
     def identify(self, *, aborts: int = 0, **fields: Any) -> str:
@@ -194,15 +195,26 @@ class World:
             if self.sends:
                 self.send_one()
                 continue
-            if any([self.airy_reads(partition) for partition in range(PARTITIONS)]):
+            read = [self.airy_reads(partition) for partition in range(PARTITIONS)]
+            if any(read) or self.airy_goes_on(0):
                 continue
-            if self.airy_goes_on(0):
-                continue
-            if not any([self.we_read(partition) for partition in range(PARTITIONS)]):
+            read = [self.we_read(partition) for partition in range(PARTITIONS)]
+            if not any(read):
                 return
         raise AssertionError("it does not end")
 
     # What is there now
+
+    def replayed(self) -> dict[bytes, bytes]:
+        """Return the table as the same log makes it where Airy is told nothing."""
+        rows: dict[bytes, bytes] = {}
+        silent = IdentityAgent(names=NAMES, conversation_partitions=PARTITIONS)
+        for record in self.log:
+            batch = Batch([record], rows, COUNTS)
+            for each in batch:
+                silent.process(each, batch)
+            _apply(batch, rows)
+        return rows
 
     @property
     def table(self) -> BatchIdentityTable:
@@ -219,33 +231,40 @@ class World:
 
     def problems(self) -> list[str]:
         """Return what is not as it has to be when everything has settled."""
-        table, found = self.table, []
+        lacking = [problem for contact in self.contacts for problem in self._lacking(contact)]
+        owned = [(chat, owner) for chat in self.chats if (owner := self.owner_of(chat)) is not None]
+        return self._left_over() + lacking + [problem for each in owned for problem in self._misplaced(*each)]
+
+    def _left_over(self) -> list[str]:
+        found = []
         for contact_id, rows in self.airy.contacts.items():
-            here = find_by_id(table, make.TENANT, ContactId(contact_id))
+            here = find_by_id(self.table, make.TENANT, ContactId(contact_id))
             if isinstance(here, Forgotten) or (here is not None and here.id != contact_id):
                 found.append(f"{contact_id} is left over in Airy: {sorted(rows)}")
-        for contact in self.contacts:
-            shown = self.airy.contacts.get(contact.id, {})
-            facts = facts_by_key(read_facts(table, make.TENANT, contact.id))
-            for key, value in wanted(contact, facts).items():
-                if key not in shown or (shown[key].value != value and not key.startswith("via.")):
-                    found.append(f"{contact.id} lacks {key} in Airy")
-            if "created_at" not in shown or "displayName" not in shown:
-                found.append(f"{contact.id} does not live in Airy")
-            if set(shown) != set(facts):
-                found.append(f"{contact.id}: Airy has {sorted(shown)}, we know of {sorted(facts)}")
-        for chat in self.chats:
-            owner = self.owner_of(chat)
-            if owner is None:
-                continue
-            having = [one for one, rows in self.airy.contacts.items() if f"{CONVERSATIONS}{chat}" in rows]
-            if having != [owner.id]:
-                found.append(f"{chat} of {owner.id} is with {having} in Airy")
-            mapped = self.airy.info(conversation_id=chat)
-            if mapped is None or mapped.id != owner.id:
-                found.append(f"{chat} of {owner.id} is mapped to {mapped and mapped.id}")
-            elif mapped != self.airy.info(contact_id=owner.id):
-                found.append(f"{chat} is mapped to what {owner.id} was once")
+        return found
+
+    def _lacking(self, contact: Contact) -> list[str]:
+        shown = self.airy.contacts.get(contact.id, {})
+        facts = facts_by_key(read_facts(self.table, make.TENANT, contact.id))
+        found = [
+            f"{contact.id} lacks {key} in Airy"
+            for key, value in {DISPLAY_NAME: None, CREATED_AT: None, **wanted(contact, facts)}.items()
+            if key not in shown or (value is not None and shown[key].value != value)
+        ]
+        if set(shown) != set(facts):
+            found.append(f"{contact.id}: Airy has {sorted(shown)}, we know of {sorted(facts)}")
+        return found
+
+    def _misplaced(self, chat: str, owner: Contact) -> list[str]:
+        found = []
+        having = [one for one, rows in self.airy.contacts.items() if f"{CONVERSATIONS}{chat}" in rows]
+        if having != [owner.id]:
+            found.append(f"{chat} of {owner.id} is with {having} in Airy")
+        mapped = self.airy.info(conversation_id=chat)
+        if mapped is None or mapped.id != owner.id:
+            found.append(f"{chat} of {owner.id} is mapped to {mapped and mapped.id}")
+        elif mapped != self.airy.info(contact_id=owner.id):
+            found.append(f"{chat} is mapped to what {owner.id} was once")
         return found
 
     def _airy_catches_up(self, number: int) -> None:
@@ -298,6 +317,14 @@ class World:
 
     def _stamped(self) -> dict[str, Any]:
         return {"accepted_at_ms": self._tick(), "request_id": RequestId(f"request-{self._offset}")}
+
+
+def _apply(batch: Batch, rows: dict[bytes, bytes]) -> None:
+    for key, row in batch.rows.items():
+        if row is None:
+            rows.pop(key, None)
+        else:
+            rows[key] = row
 
 
 def _value(row: Row) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.stream.shard_parts import Prepare, wall_clock_ms
-from airy_identify.wire.contacts_out import is_ours
+from airy_identify.wire.headers import is_own_row
 
 APPLIED_AFTER_MS = 5_000
 """Twice the two commits that a row waits for in Airy. Measured: none of 18 rows was too late after 2 s."""
@@ -27,7 +27,7 @@ class AiryPace:
 
     def __call__(self, records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> Awaitable[None] | None:
         """Return what has to be awaited: records with a tombstone of ours wait until it is old enough."""
-        written = [record.timestamp for record in records if record.value is None and is_ours(record.headers)]
+        written = [record.timestamp for record in records if record.value is None and is_own_row(record.headers)]
         wait_ms = 0 if not written else min(APPLIED_AFTER_MS, max(written) + APPLIED_AFTER_MS - self._clock_ms())
         if wait_ms <= 0:
             return None if self._after is None else self._after(records, waits)

@@ -6,13 +6,9 @@ own programs do not look at headers.
 
 from airy_identify.core.contacts_out import AiryWrite
 from airy_identify.wire import schemas
+from airy_identify.wire.airy import METADATA
 from airy_identify.wire.confluent import frame
-from airy_identify.wire.headers import Headers
-
-METADATA = "co.airy.avro.communication.Metadata"
-
-OURS = "airy_identify_ours"
-"""On every record of Airy's contacts topic that this service has to say; not on what it only passes on."""
+from airy_identify.wire.headers import OURS
 
 _MARK = b"1"
 
@@ -30,8 +26,3 @@ def encode_write(write: AiryWrite, schema_id: int) -> tuple[bytes, bytes | None,
         "timestamp": write.timestamp_ms,
     }
     return write.record_key.encode(), frame(schema_id, schemas.our_schemas().encode_body(METADATA, datum)), headers
-
-
-def is_ours(headers: Headers) -> bool:
-    """Tell whether a record says what this service has to say."""
-    return any(name == OURS for name, _ in headers)

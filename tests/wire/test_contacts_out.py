@@ -1,7 +1,9 @@
 from airy_identify.core.contacts_out import AiryWrite
 from airy_identify.core.values import ContactId
 from airy_identify.wire import schemas
-from airy_identify.wire.contacts_out import METADATA, OURS, encode_write, is_ours
+from airy_identify.wire.airy import METADATA
+from airy_identify.wire.contacts_out import encode_write
+from airy_identify.wire.headers import OURS, is_own_row
 
 ADA = ContactId("e5fc97f1-2f2d-53c5-85c7-97a83b17e9ff")
 WRITE = AiryWrite(contact_id=ADA, key="displayName", value="Grüße", timestamp_ms=1_700_000_000_123)
@@ -31,7 +33,12 @@ def test_a_tombstone_has_the_same_key_and_no_value() -> None:
     assert encode_write(gone, 7) == (WRITE.record_key.encode(), None, ((OURS, b"1"),))
 
 
+def test_what_is_only_passed_on_is_not_marked_as_ours() -> None:
+    passed_on = AiryWrite(contact_id=ADA, key="title", value="Dr.", timestamp_ms=5, own=False)
+    assert encode_write(passed_on, 7)[2] == ()
+
+
 def test_our_records_are_told_by_their_header() -> None:
-    assert is_ours(((OURS, b"1"),))
-    assert not is_ours(())
-    assert not is_ours((("airy_identify_topic", b"1"),))
+    assert is_own_row(((OURS, b"1"),))
+    assert not is_own_row(())
+    assert not is_own_row((("airy_identify_topic", b"1"),))

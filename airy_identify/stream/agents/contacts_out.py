@@ -26,8 +26,9 @@ from airy_identify.core.values import (
     TenantId,
 )
 from airy_identify.stream.batch import Batch
+from airy_identify.wire.airy import METADATA
 from airy_identify.wire.answers import SchemaIds
-from airy_identify.wire.contacts_out import METADATA, encode_write
+from airy_identify.wire.contacts_out import encode_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.stream.airy_pace import APPLIED_AFTER_MS, AiryPace
-from airy_identify.wire.contacts_out import OURS
+from airy_identify.wire.headers import OURS
 from tests.records import make_record
 
 NOW_MS = 1_000_000
