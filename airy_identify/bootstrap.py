@@ -26,14 +26,22 @@ from airy_identify.ops.commands.base import PhaseProgress
 from airy_identify.ops.commands.verify import VerifyOptions
 from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
 from airy_identify.ops.topics import check_topics, missing_of_airy, read_topics
-from airy_identify.registry import RegistryClient, SchemaResolver, wait_for_ids
+from airy_identify.registry import (
+    RegistryClient,
+    RegistryRefusedError,
+    SchemaResolver,
+    wait_for_ids,
+    wait_for_registered,
+)
 from airy_identify.settings import Settings
 from airy_identify.stream.agents.contacts import ContactsAgent
+from airy_identify.stream.agents.contacts_out import ContactsOut
 from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
 from airy_identify.stream.agents.identity import IdentityAgent
 from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
+from airy_identify.stream.airy_pace import AiryPace
 from airy_identify.stream.app import AgentSpec
 from airy_identify.stream.errors import StreamError
 from airy_identify.stream.shard_parts import Prepare, ShardSettings, ShardSpec
@@ -41,7 +49,7 @@ from airy_identify.stream.skips import SkipBook, Skipping
 from airy_identify.stream.verification import TableSpec, Verdict, Verification
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import SchemasNotReadyError, TopicsNotReadyError, Worker, WorkerParts
-from airy_identify.subjects import answer_subject, schema_text
+from airy_identify.subjects import answer_subject, contacts_schema_text, contacts_subject, schema_text
 from airy_identify.telemetry import (
     BridgeMetrics,
     SchemaRegistryMetrics,
@@ -68,6 +76,7 @@ from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.airy import METADATA
 from airy_identify.wire.answers import ANSWER_RECORDS
 from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.errors import UndecodableError
@@ -173,16 +182,26 @@ async def _schema_registry(settings: Settings, registry: CollectorRegistry) -> A
 
 
 def _schema_check(
-    names: TopicNames, client: RegistryClient, schema_ids: dict[str, int]
+    settings: Settings, client: RegistryClient, schema_ids: dict[str, int]
 ) -> Callable[[Callable[[str], None]], Awaitable[list[str]]]:
-    """Return what learns the ids of the records of answers before a worker begins."""
+    """Return what learns the ids of the records of answers, and of rows for Airy, before a worker begins."""
+    names = settings.topic_names
 
     async def check(waits: Callable[[str], None]) -> list[str]:
         subjects = {answer_subject(names, record): record for record in ANSWER_RECORDS}
         texts = {subject: schema_text(record) for subject, record in subjects.items()}
         found = await wait_for_ids(client, texts, waits)
         schema_ids.update({subjects[subject]: number for subject, number in found.items() if number is not None})
-        return [f"{subject}: today's schema is not registered" for subject, number in found.items() if number is None]
+        problems = [
+            f"{subject}: today's schema is not registered" for subject, number in found.items() if number is None
+        ]
+        if settings.contacts_out:
+            subject = contacts_subject(names)
+            try:
+                schema_ids[METADATA] = await wait_for_registered(client, subject, contacts_schema_text(), waits)
+            except RegistryRefusedError as error:
+                problems.append(f"{subject}: the registry does not take the schema of rows for Airy ({error})")
+        return problems
 
     return check
 
@@ -226,7 +245,14 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         tenant=TenantId(settings.contacts_tenant), default_region=settings.default_region, writers=writers
     )
     contacts = ContactsAgent(names=names, rows=rows, dead_letters=dead_letters, now_ms=_clock_ms)
-    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions, schema_ids=schema_ids)
+    identity = IdentityAgent(
+        names=names,
+        conversation_partitions=settings.partitions,
+        schema_ids=schema_ids,
+        contacts_out=ContactsOut(topic=names.airy_contacts, tenant=rows.tenant, schema_ids=schema_ids)
+        if settings.contacts_out
+        else None,
+    )
     signer = ResumeTokenSigner(settings.jwt_secret_bytes)
     conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer, schema_ids=schema_ids)
     return WorkerParts(
@@ -262,7 +288,11 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             ),
             ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
             ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
-            *([_contacts_shard(names, prepare)] if settings.contacts_in else []),
+            *(
+                [_contacts_shard(names, AiryPace(prepare) if settings.contacts_out else prepare)]
+                if settings.contacts_in
+                else []
+            ),
         ),
         shard_settings=ShardSettings(
             app_id=names.app_id,
@@ -277,7 +307,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         metrics=metrics,
         keep_answer=dead_letters.send_answer,
         check=_topic_check(settings, partition_counts),
-        check_schemas=None if registry is None else _schema_check(names, registry.client, schema_ids),
+        check_schemas=None if registry is None else _schema_check(settings, registry.client, schema_ids),
     )
 
 

@@ -229,6 +229,12 @@ class Settings(BaseSettings):
         allowed="up to 64 of a-z 0-9 _ -",
         pattern=r"^[a-z0-9_-]{1,64}$",
     )
+    contacts_out: bool = _setting(
+        False,  # noqa: FBT003 - a default
+        "Whether contacts of that tenant are written to Airy's topic `contacts`: read docs/contacts-out.md first. Needs "
+        "the schema registry, and the topic must be read",
+        allowed="true or false",
+    )
     requests_tenants: _TenantList = _setting(
         frozenset({"default"}),
         "Tenants that records on `identify-requests` may act for",
@@ -325,9 +331,23 @@ def load_settings(environment: Mapping[str, str], *, required: Iterable[str] = (
     except ValidationError as error:
         fields = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors(include_url=False))
         raise SettingsError([*problems, *(_wrong_value(environment, field) for field in fields)]) from None
+    problems += _contradictions(settings)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """Say which settings do not go together."""
+    if not settings.contacts_out:
+        return []
+    out = f"{variable('contacts_out')} is true"
+    problems = []
+    if settings.schema_registry_url is None:
+        problems.append(f"{variable('schema_registry_url')} is not set, but {out}: Airy reads no rows without schemas")
+    if not settings.contacts_in:
+        problems.append(f"{variable('contacts_in')} is false, but {out}: what Airy does with the rows has to be seen")
+    return problems
 
 
 def to_environment(values: Mapping[str, object]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Decide about what Airy tells: a row of its topic `contacts`, a conversation that began there.
 
 - A row is a fact about a contact, in place of the one of the same key; a tombstone takes it away (`airy_facts`).
-- Of somebody forgotten here nothing is kept.
+- Of somebody forgotten here nothing is kept, but which row gives it the conversation of another.
 - A contact of ours whose `created_at` goes was deleted, unless a living contact says that Airy merged it into itself
   (`gone`). Airy's contact of an alias is not the contact.
 - Merges in Airy are followed where they concern contacts that are ours (`airy_merges`).
@@ -13,6 +13,7 @@
 from dataclasses import replace
 
 from airy_identify.core.airy_facts import (
+    CONVERSATIONS,
     CREATED_AT,
     MERGE_HISTORY,
     claim_writes,
@@ -36,8 +37,10 @@ from airy_identify.core.values import (
     Contact,
     ContactId,
     ContactKey,
+    ConversationId,
     ConversationOwnerKey,
     Forgotten,
+    Owner,
     SeenConversation,
     SeenConversationKey,
     TenantId,
@@ -76,8 +79,9 @@ def receive_row(command: ContactRowReceived, table: PendingTable, *, offset: int
     if stood_for is not None and stood_for != stands_for:
         _take_away(command, stood_for, table)
     if isinstance(find_by_id(table, command.tenant, contact_id), Forgotten):
-        if stood_for is not None:
-            table.write([(key, None)])
+        kept = stands_for if _is_of_somebody_here(table, command.tenant, fact.key) else None
+        if stood_for != kept:
+            table.write([(key, kept)])
         return
     if stood_for != stands_for:
         table.write([(key, stands_for)])
@@ -88,6 +92,14 @@ def receive_row(command: ContactRowReceived, table: PendingTable, *, offset: int
     _replace(table, command.tenant, contact_id, before, after)
     if fact.key in {CREATED_AT, MERGE_HISTORY} and created_at(after) is not None:
         follow_merges(command, after, table, offset=offset)
+
+
+def _is_of_somebody_here(table: PendingTable, tenant: TenantId, key: str) -> bool:
+    """Tell whether a row is about a conversation of a contact here: when it goes, that contact is said again to Airy."""
+    conversation_id = ConversationId(key.removeprefix(CONVERSATIONS))
+    return conversation_id != key and isinstance(
+        table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=conversation_id)), Owner
+    )
 
 
 def _take_away(command: ContactRowReceived, stood_for: AiryRecord, table: PendingTable) -> None:
