@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import time
@@ -19,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from airy_identify.core.values import ConversationId, TenantId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
+from airy_identify.intake.clients import load_clients
 from airy_identify.intake.contact_rows import ContactRows
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
@@ -71,6 +73,8 @@ from airy_identify.topics import (
 from airy_identify.web.app import make_app
 from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import BodyLimits
+from airy_identify.web.callers import Callers
+from airy_identify.web.client_book import ClientBook
 from airy_identify.web.commands import CommandDoor
 from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
@@ -95,7 +99,9 @@ def run_worker(settings: Settings) -> int:
 
 
 def run_web(settings: Settings) -> int:
-    """Run a bridge until it is told to stop; return its exit code."""
+    """Run a bridge until it is told to stop; return its exit code. Raises `ClientsFileError` before it begins."""
+    if settings.clients_file is not None:
+        load_clients(settings.clients_file)
     set_up_logging(level=settings.log_level, log_format=settings.log_format, process="bridge")
     return _run(_bridge(settings))
 
@@ -405,6 +411,8 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
     asker = KafkaAsker(clients, names, limits=limits)
     metrics.watch_pending(lambda: asker.pending)
 
+    book = None if settings.clients_file is None else ClientBook(settings.clients_file, metrics)
+    callers = None if book is None else Callers(book, key=os.urandom(32))
     app = make_app(
         commands=CommandDoor(
             asker=asker,
@@ -424,12 +432,16 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
         problems=lambda: [*asker.problems(), *channels.problems()],
         registry=registry,
         metrics=metrics,
+        callers=callers,
     )
     stopping = asyncio.Event()
     _on_termination(stopping.set)
     reading = asyncio.create_task(channels.run(), name="channel reader")
     asker.start()
-    async with serving(app, host=settings.http_host, port=settings.http_port, grace_s=GRACE_S) as (host, port):
+    async with (
+        _following(book, callers),
+        serving(app, host=settings.http_host, port=settings.http_port, grace_s=GRACE_S) as (host, port),
+    ):
         logger.info("bridge at http://%s:%d", host, port)
         done, _ = await asyncio.wait(
             {reading, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
@@ -442,6 +454,19 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
     await asyncio.wait({reading})
     logger.info("bridge stopped")
     return EXIT_OK
+
+
+@asynccontextmanager
+async def _following(book: ClientBook | None, callers: Callers | None) -> AsyncIterator[None]:
+    """Follow the file of clients within the block."""
+    watching = None if book is None else asyncio.create_task(book.watch(), name="file of clients")
+    try:
+        yield
+    finally:
+        if watching is not None and callers is not None:
+            watching.cancel()
+            callers.close()
+            await asyncio.wait({watching})
 
 
 def _on_termination(stop: Callable[[], None]) -> None:

@@ -134,6 +134,12 @@ class Settings(BaseSettings):
     system_token: Annotated[SecretStr, AfterValidator(_check_system_token)] | None = _setting(
         None, "The token that HTTP callers present; the bridge needs it", allowed="printable ASCII without spaces"
     )
+    clients_file: Path | None = _setting(
+        None,
+        "TOML file of the clients that may call besides the holder of the system token, and of what each may use; read "
+        "again when it changes (docs/security.md)",
+        allowed="a file",
+    )
     jwt_secret: Annotated[SecretStr, AfterValidator(_check_jwt_secret)] | None = _setting(
         None,
         "The chat plugin's `CHATPLUGIN_JWT_SECRET`; worker and bridge need it",

@@ -293,14 +293,37 @@ class BridgeMetrics:
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
             registry=registry,
         )
+        self._client_requests = Counter(
+            "airy_identify_http_client_requests",
+            "Requests by the client that sent them; `system` has the system token",
+            ("client", "status"),
+            registry=registry,
+        )
+        self._clients = Gauge("airy_identify_clients", "Clients in force, besides the system token", registry=registry)
+        self._clients_file_broken = Gauge(
+            "airy_identify_clients_file_broken",
+            "1 while the file of clients cannot be used and the clients before it are in force",
+            registry=registry,
+        )
         self._pending = Gauge(
             "airy_identify_http_pending", "Requests that wait for their answer record", registry=registry
         )
 
-    def observe(self, *, route: str, status: int, duration_s: float) -> None:
-        """Count one request."""
+    def observe(self, *, route: str, status: int, duration_s: float, client: str | None) -> None:
+        """Count one request; `client` is null for a stranger."""
+        if client is not None:
+            self._client_requests.labels(client, str(status)).inc()
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(duration_s)
+
+    def clients_loaded(self, count: int) -> None:
+        """Tell how many clients are in force."""
+        self._clients.set(count)
+        self._clients_file_broken.set(0)
+
+    def clients_file_broken(self) -> None:
+        """Tell that the file of clients cannot be used as it is now."""
+        self._clients_file_broken.set(1)
 
     def watch_pending(self, count: Callable[[], int]) -> None:
         """Take the number of waiting requests from this function whenever the metrics are read."""
