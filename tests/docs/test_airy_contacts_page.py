@@ -18,6 +18,7 @@ from airy_identify.intake.accept import accept
 from airy_identify.intake.contact_rows import ContactRows
 from airy_identify.intake.policy import IntakePolicy, Request, Stamp
 from airy_identify.wire.airy import ContactRow, encode_contact_row
+from airy_identify.wire.resume_token import ResumeTokenSigner
 from airy_identify.wire.rows import decode_identity_key, decode_identity_row
 from tests.builders import ACCEPTED_AT_MS, CHANNEL_ID, make_channel, make_channels, make_message, make_reply_to
 from tests.kafka.rule_examples import TOLD, Example, Run, read_examples, texts_of
@@ -80,7 +81,7 @@ class InMemoryDoor:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_the_example_is_true(example: Example) -> None:
-    run = Run(example, Tenant("default", CHANNEL_ID, "none"))
+    run = Run(example, Tenant("default", CHANNEL_ID, "none"), ResumeTokenSigner(bytes(32)))
     for step in example.steps:
         if step.what in TOLD:
             texts = [*step.body, *texts_of(step.body)]
