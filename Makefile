@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore bench-failover scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 MINUTES ?= 10
 SEEDS ?= 1000
 CONTACTS ?= 1000000
+ROWS ?= 1000000
 REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
 PROCESSES ?= 2
@@ -79,6 +80,9 @@ scale: $(READY) ## What an identify costs, and a contact takes, with CONTACTS=10
 
 bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer (CONTACTS=1000000)
 	@$(BIN)/python -m benchmarks.restore --contacts $(CONTACTS)
+
+bench-failover: $(READY) ## How long callers wait after kill -9 of a worker, without and with a standby (ROWS=1000000)
+	@$(BIN)/python -m benchmarks.failover --rows $(ROWS)
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
 	@$(PIP_INSTALL) uv==$(UV_VERSION)
