@@ -4,6 +4,7 @@ The real agent applies the commands; rows go to the topic, and from there to Air
 holds is read by both, partition by partition, at any pace. A batch of the agent may be aborted: Airy has read its rows.
 """
 
+import random
 import uuid
 from collections import deque
 from collections.abc import Sequence
@@ -188,6 +189,20 @@ class World:
         if accepted is not None:
             self.command(accepted)
         return True
+
+    def go_on(self, dice: random.Random, steps: int) -> None:
+        """Let this many things happen that go on by themselves, in the order that the dice say."""
+        for _ in range(steps):
+            partition = dice.randrange(PARTITIONS)
+            match dice.randrange(6):
+                case 0:
+                    self.send_one()
+                case 1 | 2:
+                    self.airy_reads(partition)
+                case 3 | 4:
+                    self.airy_goes_on(dice.randrange(100))
+                case _:
+                    self.we_read(partition)
 
     def settle(self) -> None:
         """Let everything happen that has to. It has to end."""

@@ -149,7 +149,7 @@ def wanted(contact: Contact | None, facts: Facts) -> dict[str, str]:
     is_ours = all(fact.own for fact in facts.values())
     if is_ours or (DISPLAY_NAME in facts and facts[DISPLAY_NAME].own):
         values[DISPLAY_NAME] = values[DISPLAY_NAME] or (names or [f"Contact {contact.id[_SHOWN_FROM:]}"])[0]
-    if is_ours:
+    if CREATED_AT not in facts or facts[CREATED_AT].own:
         values[CREATED_AT] = str(contact.created_at_ms)
     for key in (DISPLAY_NAME, AVATAR_URL):
         fact = facts.get(key)

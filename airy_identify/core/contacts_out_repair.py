@@ -12,21 +12,29 @@ rows of contacts that are no more. So:
 - A row that was deleted and is wanted is written again: our tombstone is older than the row, or Airy deleted only what it
   had read of a contact, or in a merge that was not followed here. With `created_at` a contact goes here too, and with it
   what was written again.
-- A name that Airy invented over one that somebody gave here is written over.
+- A name that Airy invented over one that somebody gave here is written over, and so is an identifier that differs: Airy
+  writes all rows of a contact anew with every change, from what it had read, and identifiers are decided here.
 
 Live rows of our own lead to nothing, and every other row to a few at most: so this ends.
 """
 
-from airy_identify.core.airy_facts import CONVERSATIONS, CREATED_AT, DISPLAY_NAME, read_facts
+from airy_identify.core.airy_facts import (
+    CONVERSATIONS,
+    CREATED_AT,
+    DISPLAY_NAME,
+    VIA_EMAIL,
+    VIA_EXTERNAL_ID,
+    VIA_PHONE,
+    read_facts,
+)
 from airy_identify.core.commands import ContactRowReceived
 from airy_identify.core.contacts import IdentityReader, find_by_id
 from airy_identify.core.contacts_out import (
     AiryWrite,
-    default_names,
     facts_by_key,
     is_java_uuid,
-    own_name,
     restated,
+    says,
     wanted,
     write,
 )
@@ -60,7 +68,7 @@ def repair(received: ContactRowReceived, record: AiryRecord | None, table: Ident
     owner = _owner_by_key(table, received.tenant, fact.key)
     if is_another or (owner is not None and owner.id != contact_id):
         return (AiryWrite(contact_id=contact_id, key=fact.key, value=None, timestamp_ms=received.accepted_at_ms),)
-    return _named_again(received, contact, fact) if isinstance(contact, Contact) else ()
+    return _said_otherwise(received, contact, fact, table) if isinstance(contact, Contact) else ()
 
 
 def _after_tombstone(received: ContactRowReceived, record: AiryRecord, table: IdentityReader) -> tuple[AiryWrite, ...]:
@@ -91,11 +99,15 @@ def _missing(
     )
 
 
-def _named_again(received: ContactRowReceived, contact: Contact, fact: AiryFact) -> tuple[AiryWrite, ...]:
-    name = own_name(contact)
-    if fact.key != DISPLAY_NAME or name is None or name == fact.text or fact.text not in default_names(contact):
+def _said_otherwise(
+    received: ContactRowReceived, contact: Contact, fact: AiryFact, table: IdentityReader
+) -> tuple[AiryWrite, ...]:
+    """Return what is to be said again, because Airy said something else and it is not for Airy to say."""
+    value = wanted(contact, facts_by_key(read_facts(table, received.tenant, contact.id))).get(fact.key)
+    is_ours = fact.key in {DISPLAY_NAME, VIA_EXTERNAL_ID, VIA_EMAIL, VIA_PHONE}
+    if not is_ours or value is None or says(fact, fact.key, value):
         return ()
-    return (write(contact, DISPLAY_NAME, name, received.accepted_at_ms),)
+    return (write(contact, fact.key, value, received.accepted_at_ms),)
 
 
 def _owner_by_key(table: IdentityReader, tenant: TenantId, key: str) -> Contact | None:

@@ -1,6 +1,7 @@
 """Whatever callers, visitors and Airy's agents do, and in whatever order rows are read: Airy ends with what is here."""
 
 import os
+import random
 from typing import Any
 
 import hypothesis.strategies as st
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from tests import builders as make
 from tests.airy_world import PARTITIONS, World
 
-SEQUENCES = int(os.environ.get("AIRY_SEQUENCES", "60"))
+SEQUENCES = int(os.environ.get("AIRY_SEQUENCES", "150"))
 """How many sequences of events each law is tried with."""
 
 CHANNELS = (make.CHANNEL_ID, make.OTHER_CHANNEL_ID)
@@ -48,6 +49,8 @@ goes_on = st.one_of(
     st.tuples(st.just("airy_reads"), partitions),
     st.tuples(st.just("airy_goes_on"), small),
     st.tuples(st.just("we_read"), partitions),
+    st.tuples(st.just("go on"), st.integers(0, 10_000)),
+    st.tuples(st.just("go on"), st.integers(0, 10_000)),
     st.tuples(st.just("settle")),
 )
 
@@ -90,6 +93,8 @@ def happen(world: World, event: Event) -> None:  # noqa: C901, PLR0912 - one cas
             world.airy_goes_on(number)
         case ("we_read", partition):
             world.we_read(partition)
+        case ("go on", seed):
+            world.go_on(random.Random(seed), 40)
         case ("settle",):
             world.settle()
 
@@ -103,6 +108,7 @@ def after(events: list[Event]) -> World:
     world = World()
     for event in events:
         happen(world, event)
+    world.go_on(random.Random(len(events)), 400)
     world.settle()
     for _ in range(2):
         for chat in world.chats:
