@@ -127,8 +127,9 @@ def _reader(name: str, told: Mapping[str, Any], problems: list[str]) -> Client:
         problem("requests_per_second", "must be a whole number, 1 or more")
     if not told.get("secrets") and not told.get("jwt_keys"):
         problem("secrets", "without secrets and jwt_keys nobody can be this client")
-    of_contacts = sorted((client.commands or frozenset(COMMANDS)) - {IDENTIFY, RESUME_TOKEN})
-    if client.channels is not None and of_contacts and "commands" in told:
+    commands = frozenset(COMMANDS) if client.commands is None else client.commands
+    of_contacts = sorted(commands - {IDENTIFY, RESUME_TOKEN})
+    if client.channels and of_contacts:
         problem(
             "commands", f'{", ".join(of_contacts)}: only with channels = "*", as contacts have chats on all of them'
         )

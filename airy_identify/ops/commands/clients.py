@@ -31,7 +31,7 @@ _SALT_BYTES = 16
 _file = click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, epilog=example("airy-identify clients check clients.toml"))
 def clients() -> None:
     """Clients of the bridge, each with tenants, channels and commands of its own."""
 
