@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate contacts fuzz-http bench bench-restore scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,8 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 MINUTES ?= 10
 SEEDS ?= 1000
 CONTACTS ?= 1000000
+AIRY_CONTACTS = $(if $(filter file,$(origin CONTACTS)),100000,$(CONTACTS))
+MESSAGES ?= 100000
 REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
 PROCESSES ?= 2
@@ -66,6 +68,9 @@ callers: $(READY) ## 200 HTTP callers at once while a worker and a bridge are ki
 
 simulate: $(READY) ## Crashes, rebalances and lost stores over a Kafka in memory, SEEDS=1000 times, or one SEED=17
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+contacts: $(READY) ## CONTACTS=100000 of Airy with MESSAGES=100000 in two random orders: the same tables, byte for byte
+	@CONTACTS=$(AIRY_CONTACTS) MESSAGES=$(MESSAGES) $(BIN)/python -m pytest -q -s tests/kafka/test_contacts.py -k any_order
 
 fuzz-http: $(READY) ## Generated HTTP requests against a running service, REQUESTS=5000 of them or more
 	@FUZZ_HTTP_REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/kafka/test_http_interface.py
