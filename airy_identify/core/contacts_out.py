@@ -34,7 +34,7 @@ from airy_identify.core.airy_facts import (
     VIA_EXTERNAL_ID,
     VIA_PHONE,
 )
-from airy_identify.core.ids import from_name
+from airy_identify.core.erasing import airy_record_key
 from airy_identify.core.values import (
     AiryContact,
     AiryFact,
@@ -73,7 +73,7 @@ class AiryWrite:
     @property
     def record_key(self) -> str:
         """The key of the record: Airy's UUIDv5 of subject and key, without a namespace."""
-        return from_name(self.key, namespace=self.subject)
+        return airy_record_key(self.contact_id, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
