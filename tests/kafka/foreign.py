@@ -1,6 +1,7 @@
 """Writers and readers that are not ours: Confluent's Python client with its Avro serializer, against the registry."""
 
 import json
+import uuid
 from typing import Any
 
 from confluent_kafka import Producer
@@ -20,16 +21,30 @@ def published(name: str) -> Definition:
     return definition
 
 
+MESSAGE, CHANNEL = published("AiryMessage"), published("AiryChannel")
+
+
+def with_java_strings(definition: Definition) -> Definition:
+    """Return the schema as Airy's own serializer registers it."""
+    java = {"type": "string", "avro.java.string": "String"}
+    fields = [field | {"type": java} if field["type"] == "string" else field for field in definition["fields"]]
+    return definition | {"fields": fields}
+
+
 class ForeignWriter:
     """Writes Avro records with schemas that it registers by itself, as other teams' programs do.
 
     With a strategy for subjects it registers nothing, and takes the latest schema from where the strategy says.
+    `producing` has more settings of its producer, with `_` for `.`.
     """
 
-    def __init__(self, settings: Settings, registry_url: str, strategy: Any = None) -> None:
+    def __init__(self, settings: Settings, registry_url: str, strategy: Any = None, **producing: str) -> None:
         found = {"auto.register.schemas": False, "use.latest.version": True, "subject.name.strategy": strategy}
         self._config = {} if strategy is None else found
-        self._producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+        self._producer = Producer(
+            {"bootstrap.servers": settings.kafka_bootstrap_servers}
+            | {name.replace("_", "."): text for name, text in producing.items()}
+        )
         self._registry = SchemaRegistryClient({"url": registry_url})
         self._serializers: dict[str, AvroSerializer] = {}
 
@@ -55,3 +70,29 @@ def foreign_value(registry_url: str, topic: str, data: bytes) -> Any:
     """Return what Confluent's deserializer reads."""
     deserializer = AvroDeserializer(SchemaRegistryClient({"url": registry_url}))
     return deserializer(data, SerializationContext(topic, MessageField.VALUE))
+
+
+def message_value(channel_id: str, conversation_id: str, sent_at_ms: int, **over: Any) -> Definition:
+    """Return what Airy has about a message of a visitor."""
+    return {
+        "id": str(uuid.uuid4()),
+        "headers": {"a": "b"},
+        "isFromContact": True,
+        "deliveryState": "DELIVERED",
+        "senderId": conversation_id,
+        "sourceRecipientId": None,
+        "conversationId": conversation_id,
+        "channelId": channel_id,
+        "source": "chatplugin",
+        "content": f"sent at {sent_at_ms}",
+        "sentAt": sent_at_ms,
+        "updatedAt": None,
+    } | over
+
+
+def put_channel(
+    writer: ForeignWriter, settings: Settings, channel_id: str, definition: Definition = CHANNEL, **over: Any
+) -> None:
+    """Write a connected chat-plugin channel."""
+    value = {"source": "chatplugin", "sourceChannelId": "x", "token": None, "connectionState": "CONNECTED"}
+    writer.write(settings.topic_names.airy_channels, channel_id, definition, {"id": channel_id} | value | over)

@@ -11,9 +11,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[2] / "docs"
 RUN_DEADLINE_S = 240.0
 _BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE_NAME = re.compile(r"`([\w/]+\.(?:sh|py|mjs|java|xml|properties|txt))`")
-_TERMINAL_CONTROL = re.compile(r"\x1b\[[\d;]*m")
-"""Maven colours nothing in the quiet mode, and says so."""
+_FILE_NAME = re.compile(r"`([\w/]+\.(?:sh|py|mjs|java))`")
 _INSTALLS = re.compile(r"^(?:pip|npm) install (\S+?)(?:==|@)(\d\S*)$", re.MULTILINE)
 
 
@@ -78,5 +76,5 @@ async def run_snippet(
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    output, errors = (_TERMINAL_CONTROL.sub("", text.decode(errors="replace")) for text in said)
+    output, errors = (text.decode(errors="replace") for text in said)
     return Ran(process.returncode, output, errors)
