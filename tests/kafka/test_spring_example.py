@@ -1,7 +1,6 @@
 """examples/spring: customers log in, and the page goes on with their chat, also while no worker answers."""
 
 import asyncio
-import http.client
 import http.cookiejar
 import json
 import os
@@ -14,6 +13,7 @@ import urllib.request
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,11 @@ class Browser:
         cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         self._opener = urllib.request.build_opener(cookies)
 
-    async def get(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, http.client.HTTPMessage]:
+    async def get(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, Message[str, str]]:
         """Return status, body and headers. A form is sent as one."""
         return await asyncio.to_thread(self._get, path, form)
 
-    def _get(self, path: str, form: dict[str, str] | None) -> tuple[int, str, http.client.HTTPMessage]:
+    def _get(self, path: str, form: dict[str, str] | None) -> tuple[int, str, Message[str, str]]:
         data = None if form is None else urllib.parse.urlencode(form).encode()
         try:
             with self._opener.open(self._url + path, data, timeout=60) as response:
@@ -73,7 +73,8 @@ class Browser:
         async def given() -> str | None:
             status, answer = await self.chat()
             assert status in {200, 504}, answer
-            return answer.get("resume_token")
+            found: str | None = answer.get("resume_token")
+            return found
 
         token: str = await poll(given, "no resume token was given")
         return token
