@@ -1,4 +1,4 @@
-"""Writers and readers that are not ours: Confluent's Python client with its Avro serializer, against the registry."""
+"""Writers and readers that are not ours, against the registry: Confluent's in Python, Apicurio's in Java."""
 
 import json
 import uuid
@@ -9,8 +9,10 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from airy_identify.ops.local_registry import API_PATH, LocalRegistry
 from airy_identify.settings import Settings
 from airy_identify.wire.schemas import schema_directory
+from tests.java_programs import JavaProgram
 
 Definition = dict[str, Any]
 
@@ -96,3 +98,21 @@ def put_channel(
     """Write a connected chat-plugin channel."""
     value = {"source": "chatplugin", "sourceChannelId": "x", "token": None, "connectionState": "CONNECTED"}
     writer.write(settings.topic_names.airy_channels, channel_id, definition, {"id": channel_id} | value | over)
+
+
+def written_in_java(
+    java: JavaProgram, registry: LocalRegistry, topic: str, definition: Definition, value: Definition
+) -> bytes:
+    """Return a value, in Avro's JSON encoding, as the serializer in Java writes it; its schema is in the registry then."""
+    answer = java.ask(registry=_own_api(registry), topic=topic, schema=json.dumps(definition), value=value)
+    return bytes.fromhex(answer["data"])
+
+
+def read_in_java(java: JavaProgram, registry: LocalRegistry, topic: str, data: bytes) -> Definition:
+    """Return the `schema` and the `value` that the deserializer in Java reads."""
+    read: Definition = java.ask(registry=_own_api(registry), topic=topic, data=data.hex())
+    return read
+
+
+def _own_api(registry: LocalRegistry) -> str:
+    return registry.url.replace(API_PATH, "/apis/registry/v2")

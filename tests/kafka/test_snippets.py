@@ -17,11 +17,10 @@ import pytest
 
 from airy_identify.ops.kafka_jars import fetch_jars
 from airy_identify.ops.maven import cache_directory
-from tests.kafka.conftest import SYSTEM_TOKEN
 from tests.kafka.flaky import FAILURES, flaky_front
 from tests.kafka.maven import SHORT_RUN, console_consumer_jar
 from tests.kafka.service import Service
-from tests.kafka.snippets import Ran, Snippet, read_snippet, run_snippet
+from tests.kafka.snippets import Ran, Snippet, read_snippet, run_snippet, variables_of
 
 PROGRAMS = Path(sys.executable).parent
 NODE_PROJECT = Path(__file__).parents[1] / "node" / "snippets"
@@ -32,19 +31,6 @@ CONSOLE_TOOLS = {
     "kafka-console-producer.sh": "kafka.tools.ConsoleProducer",
     "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
 }
-
-
-def variables_of(service: Service, **over: str) -> dict[str, str]:
-    """Return what `dev` would print."""
-    names = service.settings.topic_names
-    return {
-        "IDENTIFY_URL": service.bridge.url,
-        "IDENTIFY_TOKEN": SYSTEM_TOKEN,
-        "IDENTIFY_CHANNEL": service.channel,
-        "IDENTIFY_KAFKA": service.settings.kafka_bootstrap_servers,
-        "IDENTIFY_REQUESTS_TOPIC": names.requests,
-        "IDENTIFY_RESPONSES_TOPIC": names.responses,
-    } | over
 
 
 @pytest.fixture(scope="session")
