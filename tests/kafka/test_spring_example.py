@@ -42,11 +42,11 @@ class Browser:
         cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
         self._opener = urllib.request.build_opener(cookies)
 
-    async def get(self, path: str, form: dict[str, str] | None = None) -> tuple[int, str, Message[str, str]]:
+    async def get(self, path: str, form: dict[str, str] | None = None) -> "tuple[int, str, Message[str, str]]":
         """Return status, body and headers. A form is sent as one."""
         return await asyncio.to_thread(self._get, path, form)
 
-    def _get(self, path: str, form: dict[str, str] | None) -> tuple[int, str, Message[str, str]]:
+    def _get(self, path: str, form: dict[str, str] | None) -> "tuple[int, str, Message[str, str]]":
         data = None if form is None else urllib.parse.urlencode(form).encode()
         try:
             with self._opener.open(self._url + path, data, timeout=60) as response:
