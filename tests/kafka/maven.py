@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,8 +36,12 @@ async def maven(*arguments: str, directory: Path) -> None:
 
 
 async def built_jar(project: Path) -> Path:
-    """Return the jar of a Maven project, built anew when its sources are not those it was built from."""
-    jar = project / "target" / f"{project.name}-callers.jar"
+    """Return the jar of a Maven project, built anew when its sources are not those it was built from.
+
+    Its POM names it: `finalName`.
+    """
+    (name,) = re.findall(r"<finalName>(.+)</finalName>", (project / "pom.xml").read_text(encoding="utf-8"))
+    jar = project / "target" / f"{name}.jar"
     sources = [project / "pom.xml", *sorted(path for path in (project / "src").rglob("*") if path.is_file())]
     built_from, wanted = project / "target" / "built-from", _digest(project, sources)
     if not jar.is_file() or not built_from.is_file() or built_from.read_text() != wanted:
