@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -70,10 +70,13 @@ class ServiceProcess:
         return None if self._process is None else self._process.poll()
 
     def start(self) -> "ServiceProcess":
+        return self.run([sys.executable, "-m", "airy_identify", self.command], self._environment)
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> "ServiceProcess":
+        """Start it by another command, and with another environment."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as output:
-            command = [sys.executable, "-m", "airy_identify", self.command]
-            self._process = start_child(command, output=output, environment=self._environment)
+            self._process = start_child(command, output=output, environment=environment)
         return self
 
     def kill(self) -> None:
