@@ -57,6 +57,11 @@ class ServiceProcess:
             self._environment = {name: text for name, text in self._environment.items() if "COVERAGE" not in name}
         self._process: subprocess.Popen[bytes] | None = None
 
+    def settle(self, **variables: object) -> None:
+        """Change settings for the next start; `data_dir` moves the state too, which is the caller's to do."""
+        self._environment |= to_environment({name: _text(value) for name, value in variables.items()})
+        self.data_dir = Path(str(variables.get("data_dir", self.data_dir)))
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"

@@ -1,11 +1,19 @@
 """The entries of docs/runbook.md, as an operator runs them: step by step, against a service in the state they are for."""
 
+import asyncio
 import os
 import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # it has no `__all__`
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
 
 from airy_identify.ops.kafka_jars import fetch_jars
 from airy_identify.ops.maven import cache_directory
@@ -77,9 +85,14 @@ class Entry:
         self.left.discard(step)
         commands, servers = _SERVER.subn(r"\1exec \2", self.steps[step])
         assert servers == 1, commands
-        path = os.pathsep.join([str(self._programs), str(Path(sys.executable).parent), os.environ["PATH"]])
-        process.run(["/bin/sh", "-ec", commands], self.variables | variables | {"PATH": path})
+        process.run(["/bin/sh", "-ec", f"cd '{self._directory}'\n{commands}"], self.environment | variables)
         return process
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the commands run with."""
+        path = os.pathsep.join([str(self._programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+        return self.variables | {"PATH": path}
 
 
 @asynccontextmanager
@@ -88,6 +101,15 @@ async def entry(title: str, directory: Path) -> AsyncIterator[Entry]:
     opened = Entry(title, directory, await kafka_tools(directory))
     yield opened
     assert not opened.left, f"{title}: nobody ran {sorted(opened.left)}"
+
+
+async def configure_topic(settings: Settings, topic: str, name: str, value: object) -> None:
+    """Change one setting of a topic, and leave the others."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    change = ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[change])
+    for future in admin.incremental_alter_configs([resource]).values():
+        await asyncio.to_thread(future.result, 30)
 
 
 async def kafka_tools(directory: Path) -> Path:
