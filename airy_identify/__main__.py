@@ -12,6 +12,7 @@ from airy_identify.ops.commands.base import (
     print_json,
     settings_of_environment,
 )
+from airy_identify.ops.commands.clients import clients
 from airy_identify.ops.commands.completion import completion
 from airy_identify.ops.commands.config import config
 from airy_identify.ops.commands.dead_letters import dead_letters
@@ -90,6 +91,7 @@ _COMMANDS = (
     dead_letters,
     skip,
     skips,
+    clients,
     config,
     completion,
 )

@@ -25,6 +25,7 @@ IDENTITY = "contact-identity"
 CONVERSATION = "conversation"
 INTAKE = "intake"
 MESSAGES = "messages"
+CONTACTS = "contacts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +100,24 @@ class TopicNames:
         """Airy's channels, keyed by channel id."""
         return self.airy("channels")
 
+    @property
+    def airy_contacts(self) -> str:
+        """Rows of Airy's contacts, keyed by a hash of contact id and attribute."""
+        return self.airy("contacts")
+
 
 def declare(
-    names: TopicNames, *, partitions: int, messages_partitions: int, production: bool
+    names: TopicNames,
+    *,
+    partitions: int,
+    messages_partitions: int,
+    contacts_partitions: int | None = AIRY_PARTITIONS,
+    production: bool,
 ) -> tuple[TopicDeclaration, ...]:
     """Return our own topics as they have to be.
 
-    A log and its changelog have the same number of partitions, so the progress changelog of the agent `messages`
-    has as many as Airy's topic. With `production` (three replicas or more) two of them must be in sync.
+    A log and its changelog have the same number of partitions, so the progress changelogs of the agents `messages` and
+    `contacts` have as many as Airy's topics; null for contacts that are not read. With `production` (three replicas or more) two of them must be in sync.
     """
     common = {
         "max.message.bytes": str(RECORD_BYTES_MAX),
@@ -133,6 +144,7 @@ def declare(
         changelog(IDENTITY, partitions),
         changelog(CONVERSATION, partitions),
         changelog(MESSAGES, messages_partitions),
+        *(() if contacts_partitions is None else (changelog(CONTACTS, contacts_partitions),)),
         TopicDeclaration(name=names.skips, partitions=1, config=common | {"cleanup.policy": "compact"}),
     )
 

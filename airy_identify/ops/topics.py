@@ -12,7 +12,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from airy_identify.ops.admin import connect
 from airy_identify.ops.errors import TopicsError
-from airy_identify.topics import TopicDeclaration
+from airy_identify.topics import TopicDeclaration, TopicNames
 
 CHECKED_SETTINGS = (
     "cleanup.policy",
@@ -46,6 +46,14 @@ class TopicState:
     partitions: int
     replicas: int
     config: dict[str, str]
+
+
+def missing_of_airy(names: TopicNames, topic: str) -> str:
+    """Say that a topic of Airy's is not there."""
+    otherwise = ""
+    if topic == names.airy_contacts:
+        otherwise = "; an Airy without contacts is read with AIRY_IDENTIFY_CONTACTS_IN=false"
+    return f"{topic}: is missing; it is Airy's{otherwise}"
 
 
 async def create_topics(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import close_client
@@ -25,7 +25,6 @@ from airy_identify.stream.errors import (
     ShardClosedError,
     ShardNotWantedError,
     StoreInUseError,
-    StreamError,
 )
 from airy_identify.stream.group import committed_offset
 from airy_identify.stream.opening import (
@@ -38,7 +37,7 @@ from airy_identify.stream.opening import (
 )
 from airy_identify.stream.progress import fingerprint
 from airy_identify.stream.reply_topics import ReplyTopics
-from airy_identify.stream.shard_parts import ShardEnvironment, ShardSpec, ShardState
+from airy_identify.stream.shard_parts import EXPECTED_ERRORS, Occupant, ShardEnvironment, ShardSpec, ShardState
 from airy_identify.stream.store import Store
 from airy_identify.stream.too_large import TOO_LARGE, too_large
 from airy_identify.stream.transaction import BatchTransaction, abandon
@@ -55,9 +54,6 @@ POLL_MS = 500
 RECORDS_MAX = 500
 SYNC_EVERY_S = 60.0
 """How often an idle shard makes sure, and notes, that its store is up to date."""
-
-_EXPECTED_ERRORS = (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError)
-"""What brokers, networks and rebalances bring with them: worth a line in the log, without a traceback."""
 
 
 class Shard:
@@ -88,18 +84,22 @@ class Shard:
         self._counts_to_check = False
         self._count_check: asyncio.Task[None] | None = None
         self._digest = b""
-        directory = self._settings.data_dir / self._settings.app_id / self.name
-        self._store = Store(directory, environment.memory)
+        self._store = Store(self._settings.directory(spec.agent, partition), environment.memory)
         self._decided = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._transaction: BatchTransaction | None = None
         self.task: asyncio.Task[None] | None = None
 
+    @property
+    def position(self) -> int | None:
+        """The changelog offset that the store has next; null while it is new or not open."""
+        return self._store.position
+
     def start(
-        self, *, generation: int, previous: "Shard | None", on_death: Callable[["Shard", asyncio.Task[None]], None]
+        self, *, generation: int, previous: Occupant | None, on_death: Callable[["Shard", asyncio.Task[None]], None]
     ) -> None:
-        """Start the task. It awaits the end of `previous`, the last shard of this partition in this process."""
+        """Start the task. It awaits the end of `previous`, which had this partition's directory in this process."""
         self.generation = generation
         self.task = asyncio.create_task(self._run(previous), name=f"shard {self.name}")
         self.task.add_done_callback(lambda task: on_death(self, task) if self.wanted else None)
@@ -110,7 +110,7 @@ class Shard:
         self._counts_to_check = True
         self._decided.set()
 
-    def revoke(self) -> None:
+    def end(self) -> None:
         """Ask the shard to end after the batch at hand."""
         self.wanted = False
         self._decided.set()
@@ -120,7 +120,7 @@ class Shard:
         if self.task is not None:
             await asyncio.wait({self.task})
 
-    async def _run(self, previous: "Shard | None") -> None:
+    async def _run(self, previous: Occupant | None) -> None:
         if previous is not None:
             await previous.ended()
         try:
@@ -166,7 +166,7 @@ class Shard:
                 return
             fenced = isinstance(error, ProducerFenced)
             self._metrics.shard_reopened(self.spec.agent, "fenced" if fenced else type(error).__name__)
-            expected = isinstance(error, _EXPECTED_ERRORS)
+            expected = isinstance(error, EXPECTED_ERRORS)
             level = logging.WARNING if expected else logging.ERROR
             said = explained(error)
             logger.log(
@@ -223,6 +223,7 @@ class Shard:
         self._consumer = self._clients.consumer()
         await self._consumer.start()
         await self._check_partition_counts()
+        known_at_ms = self._environment.clock_ms()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
         rows, self._changelog_position = await restore(
@@ -236,6 +237,7 @@ class Shard:
                 whole=self.spec.needs_whole_log,
             ),
             on_fetch=self._note_restored,
+            known_at_ms=known_at_ms,
         )
         restored = time.monotonic()
         self.reason = "looking for its place in the log"

@@ -16,6 +16,7 @@ from airy_identify.stream.batch import Delivery
 from airy_identify.stream.broker_probe import BrokerProbe
 from airy_identify.stream.faust_overrides.membership import MemberConsumer
 from airy_identify.stream.group import cluster_id
+from airy_identify.stream.membership import Membership
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.shard_parts import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
 from airy_identify.stream.shards import ShardSet
@@ -151,12 +152,17 @@ class Worker:
 
     async def _work(self) -> None:
         settings = self._parts.shard_settings
+        membership = Membership(
+            tables=[spec.log for spec in self._parts.shards if spec.has_table],
+            standby_replicas=settings.standby_replicas,
+        )
         app, inboxes = make_app(
             app_id=settings.app_id,
             bootstrap_servers=self._parts.clients.bootstrap_servers,
             session_timeout_s=settings.session_timeout_s,
             data_dir=settings.data_dir,
             agents=self._parts.agents,
+            membership=membership,
             group_instance_id=settings.group_instance_id,
         )
         logs = {spec.agent: spec.log for spec in self._parts.shards}
@@ -164,10 +170,12 @@ class Worker:
         def deliver(agent: str, delivery: Delivery) -> None:
             inboxes.put(logs[agent], delivery)
 
+        memory = StoreMemory()
+        self._parts.metrics.watch_store_memory(memory.used)
         environment = ShardEnvironment(
             settings=settings,
             clients=self._parts.clients,
-            memory=StoreMemory(),
+            memory=memory,
             metrics=self._parts.metrics,
             deliver=deliver,
             keep_answer=self._parts.keep_answer,
@@ -175,7 +183,8 @@ class Worker:
             cluster_id=self._cluster_id,
         )
         shards = self._shards = ShardSet(self._parts.shards, environment, on_death=self._fatal)
-        follow_assignment(app, shards)
+        membership.copies = shards.copies
+        follow_assignment(app, shards, membership)
         watchdog = Watchdog(
             clients=self._parts.clients,
             shards=shards,
@@ -228,9 +237,9 @@ class Worker:
         self._tasks.append(task)
 
 
-def follow_assignment(app: faust.App, shards: ShardSet) -> None:
-    """Let the shards begin and end as Faust's group decides."""
+def follow_assignment(app: faust.App, shards: ShardSet, membership: Membership) -> None:
+    """Let the shards and standbys begin and end as Faust's group decides."""
 
     @app.on_partitions_assigned.connect(weak=False)
     async def assigned(_app: Any, assigned: Iterable[tuple[str, int]], **_: Any) -> None:  # noqa: ANN401
-        shards.assign(assigned)
+        shards.assign(assigned, membership.standby)

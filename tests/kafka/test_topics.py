@@ -6,7 +6,8 @@ from aiokafka.admin import NewPartitions
 
 from airy_identify.ops.admin import connect
 from airy_identify.ops.errors import KafkaUnreachableError, TopicsError
-from airy_identify.ops.local_broker import LocalKafka, free_port
+from airy_identify.ops.local_broker import LocalKafka
+from airy_identify.ops.ports import free_port
 from airy_identify.ops.topics import MISSING, check_topics, create_topics, read_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import AIRY_PARTITIONS, TopicDeclaration, declare, declare_airy

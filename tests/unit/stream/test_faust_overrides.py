@@ -13,10 +13,13 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from faust.app import base as faust_app
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
+from faust.types.assignor import PartitionAssignorT
 
 from airy_identify.stream.app import AgentSpec, make_app
+from airy_identify.stream.faust_overrides.assignor import MembershipAssignor
 from airy_identify.stream.faust_overrides.delivery import Inboxes, shard_topic
 from airy_identify.stream.faust_overrides.membership import MemberConsumer, MembershipApp, MembershipTransport
+from airy_identify.stream.membership import Membership
 
 READ_AND_TRIED = "0.15.3"
 
@@ -104,6 +107,14 @@ def test_the_assignment_signal_carries_the_whole_assignment() -> None:
     assert "self.on_partitions_assigned.send)(assigned)" in source
 
 
+def test_the_group_is_shared_out_by_the_partition_assignor_of_the_settings() -> None:
+    source = inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    assert "self.app.assignor\n            if self.app.conf.table_standby_replicas > 0" in source
+    assert "partition_assignment_strategy=[self._assignor]" in source
+    assert "self.conf.PartitionAssignor(" in inspect.getsource(faust_app.App)
+    assert {each for each in vars(PartitionAssignorT) if not each.startswith("_")} <= set(dir(MembershipAssignor))
+
+
 def test_the_app_is_configured_for_membership_only(tmp_path: Path) -> None:
     app, _ = make_app(
         app_id="app",
@@ -111,13 +122,16 @@ def test_the_app_is_configured_for_membership_only(tmp_path: Path) -> None:
         session_timeout_s=10.0,
         data_dir=tmp_path,
         agents=[AgentSpec(name="intake", log="requests", process=lambda _record, _batch: None)],
+        membership=Membership(tables=[], standby_replicas=0),
     )
 
     assert isinstance(app, MembershipApp)
     assert [str(url) for url in app.conf.broker] == ["kafka://one:9092", "kafka://two:9092"]
+    assert isinstance(app.assignor, MembershipAssignor)
+    assert app.conf.table_standby_replicas > 0
+    assert app.conf.broker_heartbeat_interval == 1.0
     assert app.conf.web_enabled is False
     assert app.conf.topic_allow_declare is False
-    assert app.conf.table_standby_replicas == 0
     assert app.conf.broker_max_poll_interval > 365 * 86400
     assert app.conf.broker_session_timeout == 10.0
     assert len(app.agents) == 1
