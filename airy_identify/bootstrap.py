@@ -217,6 +217,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         clients=clients,
         channels=ChannelReader(clients, names.airy_channels, directory, resolver),
         skipping=Skipping(book=SkipBook(), topic=names.skips, dead_letters=dead_letters),
+        generations=names.generations,
         agents=(
             AgentSpec(name=INTAKE, log=names.requests, process=intake.process),
             AgentSpec(name=MESSAGES, log=names.airy_messages, process=messages.process),

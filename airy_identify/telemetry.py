@@ -184,6 +184,12 @@ class WorkerMetrics:
             ("agent", "partition"),
             registry=registry,
         )
+        self._table_generation = Gauge(
+            "airy_identify_table_generation",
+            "The generation of its changelog that a table partition has: 1, and more with each rebuild",
+            ("agent", "partition"),
+            registry=registry,
+        )
         self._reopened = Counter(
             "airy_identify_shard_reopened",
             "Shards that had to open again; `fenced` means that another worker has taken over",
@@ -197,7 +203,7 @@ class WorkerMetrics:
             "airy_identify_dead_letters", "Records put on the dead letters topic", ("code",), registry=registry
         )
         self._states: dict[tuple[str, int], str] = {}
-        self._of_shards = (self._paused_offset, self._table_offset, self._table_digest)
+        self._of_shards = (self._paused_offset, self._table_offset, self._table_digest, self._table_generation)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         """Note the state that a shard is in now."""
@@ -223,6 +229,10 @@ class WorkerMetrics:
         """
         self._table_offset.labels(agent, str(partition)).set(offset)
         self._table_digest.labels(agent, str(partition)).set(int.from_bytes(digest[:_DIGEST_SHOWN_BYTES], "big"))
+
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        """Note which generation of its changelog a table partition has."""
+        self._table_generation.labels(agent, str(partition)).set(generation)
 
     def shard_reopened(self, agent: str, cause: str) -> None:
         """Count a shard that has to open again: `fenced`, or the name of an error."""

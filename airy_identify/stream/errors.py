@@ -8,6 +8,7 @@ StreamError
 ├── RestoreTooOldError     a restore stood still for days: opening again begins anew (retriable)
 ├── ShardNotWantedError    the partition went to somebody else while the shard was opening
 ├── StoreInUseError        another process has the data directory: ends this one
+├── HandedOverError        the shard has turned to another generation of its table: it opens again at once
 ├── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
 └── ReplyTopicError        a reply topic does not take an answer: opening again, without it, mends it (retriable)
 """
@@ -73,6 +74,15 @@ class ShardNotWantedError(StreamError):
 
     Operator action: none.
     """
+
+
+class HandedOverError(StreamError):
+    """A shard has written down that another generation of its table is current, and opens again with it.
+
+    Operator action: none.
+    """
+
+    retriable = True
 
 
 class StoreInUseError(StreamError):

@@ -15,6 +15,9 @@ class ShardMetrics(Protocol):
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         """Note the digest of a table partition, and the offset of its log that was applied last."""
 
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        """Note which generation of its changelog a table partition has."""
+
     def shard_reopened(self, agent: str, cause: str) -> None:
         """Count a shard that has to open again: `fenced`, or the name of an error."""
 

@@ -11,6 +11,7 @@ from aiokafka.structs import ConsumerRecord
 
 from airy_identify.kafka import KafkaClients
 from airy_identify.stream.batch import Answer, Batch, Delivery
+from airy_identify.stream.generations import Generations
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.skips import Skipping
 from airy_identify.stream.store import StoreMemory
@@ -85,6 +86,7 @@ class KeepAnswer(Protocol):
 class ShardEnvironment:
     """What the shards of a process share. `skipping` is null where no record can be passed over.
 
+    `generations` is null where all tables are of the first.
     `cluster_id` is null when the brokers do not tell it; `clock_ms` is the time of day.
     """
 
@@ -95,5 +97,6 @@ class ShardEnvironment:
     deliver: Deliver
     keep_answer: KeepAnswer
     skipping: Skipping | None = None
+    generations: Generations | None = None
     cluster_id: str | None = None
     clock_ms: Callable[[], int] = field(default=wall_clock_ms)

@@ -108,6 +108,16 @@ class BatchTransaction:
         await self._report(position, "" if applied else NOTHING_APPLIED)
         await self._producer.commit_transaction()
 
+    async def write(self, topic: str, key: bytes, value: bytes) -> None:
+        """Write one record to a topic of one partition, in a transaction of its own.
+
+        Nobody can but who has the shard: a former owner's producer is fenced.
+        """
+        await self._producer.begin_transaction()
+        futures, _ = await self._send(TopicPartition(topic, 0), [(key, value, ())])
+        await asyncio.gather(*futures)
+        await self._producer.commit_transaction()
+
     async def _report(self, position: int, metadata: str = "") -> None:
         offsets = {self._source: OffsetAndMetadata(position, metadata)}
         await self._producer.send_offsets_to_transaction(offsets, self._group_id)

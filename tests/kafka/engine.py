@@ -65,6 +65,7 @@ class RecordingMetrics:
     restored: collections.Counter[str] = field(default_factory=collections.Counter)
     paused: dict[tuple[str, int], int] = field(default_factory=dict)
     stands: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
+    generations: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         pass
@@ -74,6 +75,9 @@ class RecordingMetrics:
 
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         self.stands[agent, partition] = (offset, digest)
+
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        self.generations[agent, partition] = generation
 
     def shard_reopened(self, agent: str, cause: str) -> None:
         self.reopened.append((agent, cause))

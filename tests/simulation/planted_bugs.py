@@ -29,7 +29,7 @@ PLANTED_BUGS = (
         "rows reach RocksDB before their commit",
         _SHARD,
         """            changelog_position = await asyncio.wait_for(
-                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+                self._transaction.commit(batch, position=max(position, self._answered_to + 1)), COMMIT_TIMEOUT_S
             )
         except TOO_LARGE as error:
             raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
@@ -37,7 +37,7 @@ PLANTED_BUGS = (
 """,
         """            self._sync(batch.rows.items(), self._changelog_position)
             changelog_position = await asyncio.wait_for(
-                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+                self._transaction.commit(batch, position=max(position, self._answered_to + 1)), COMMIT_TIMEOUT_S
             )
         except TOO_LARGE as error:
             raise too_large(batch, self.changelog, first_offset=records[0].offset) from error

@@ -53,6 +53,7 @@ _ROWS = {
     MESSAGES: ("ProgressRow",),
 }
 _SKIPS = ("SkipRecord",)
+_GENERATIONS = ("GenerationRecord",)
 _AIRY = {"messages": "AiryMessage", "channels": "AiryChannel"}
 
 
@@ -152,6 +153,9 @@ def _channels(settings: Settings) -> dict[str, Document]:
         "skips": channel(
             names.skips, "Records of the logs that are passed over, as an operator decided.", _avro(_SKIPS)
         ),
+        "generations": channel(
+            names.generations, "Which changelog each table partition has, after a rebuild.", _avro(_GENERATIONS)
+        ),
     }
     for table, rows in _ROWS.items():
         channels[f"{table}-changelog"] = channel(
@@ -175,6 +179,8 @@ def _operations(names: TopicNames) -> dict[str, Document]:
         "visit": (_RECEIVE, "conversation-commands", "Apply a message, or look conversations up."),
         "write-skip": (_SEND, "skips", "Keep the decision to pass a record over, and that it was passed."),
         "read-skips": (_RECEIVE, "skips", "Follow the decisions to pass records over."),
+        "write-generation": (_SEND, "generations", "Keep which changelog a table partition has, or is to have."),
+        "read-generations": (_RECEIVE, "generations", "Follow which changelog each table partition has."),
     } | {f"read-airy-{topic}": (_RECEIVE, f"airy-{topic}", f"Follow Airy's {topic}.") for topic in _AIRY}
     for table in _ROWS:
         told[f"write-{table}"] = (_SEND, f"{table}-changelog", "Write rows, with the outputs of their batch.")
