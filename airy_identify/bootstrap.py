@@ -7,13 +7,13 @@ import resource
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from airy_identify.core.values import ConversationId
@@ -21,10 +21,14 @@ from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
+from airy_identify.ops.ask import send
 from airy_identify.ops.commands.base import PhaseProgress
+from airy_identify.ops.commands.rebuild import RebuildOptions
+from airy_identify.ops.commands.skips import whoami
 from airy_identify.ops.commands.verify import VerifyOptions
 from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
-from airy_identify.ops.topics import check_topics, read_topics
+from airy_identify.ops.generations import current_numbers, read_generations, table_partitions
+from airy_identify.ops.topics import check_topics, create_topics, read_topics
 from airy_identify.registry import RegistryClient, SchemaResolver, wait_for_ids
 from airy_identify.settings import Settings
 from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
@@ -32,10 +36,19 @@ from airy_identify.stream.agents.identity import IdentityAgent
 from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
-from airy_identify.stream.app import AgentSpec
+from airy_identify.stream.app import AgentSpec, Process
+from airy_identify.stream.control import ControlReader
 from airy_identify.stream.errors import StreamError
+from airy_identify.stream.folding import FoldStoppedError
+from airy_identify.stream.generations import Generations
+from airy_identify.stream.group import cluster_id
+from airy_identify.stream.opening import RestoreRules
+from airy_identify.stream.rebuild import PartitionRebuild, Rebuilding, Rebuilt
+from airy_identify.stream.rebuild_plan import Planning, Reach
+from airy_identify.stream.rebuild_table import RebuiltTable
 from airy_identify.stream.shard_parts import Prepare, ShardSettings, ShardSpec
 from airy_identify.stream.skips import SkipBook, Skipping
+from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.verification import TableSpec, Verdict, Verification
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import SchemasNotReadyError, TopicsNotReadyError, Worker, WorkerParts
@@ -57,6 +70,7 @@ from airy_identify.topics import (
     TopicNames,
     declare,
     declare_airy,
+    of_generation,
 )
 from airy_identify.web.app import make_app
 from airy_identify.web.auth import SystemToken
@@ -69,12 +83,22 @@ from airy_identify.web.worker_app import make_health_app
 from airy_identify.wire.answers import ANSWER_RECORDS
 from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.errors import UndecodableError
+from airy_identify.wire.generations import (
+    BUILDING,
+    Generation,
+    GenerationBook,
+    encode_generation,
+    encode_generation_key,
+)
 from airy_identify.wire.resume_token import ResumeTokenSigner
 
 logger = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILED = 0, 1
 GRACE_S = 10.0
+
+_CONTROL_TOPICS_S = 30.0
+"""How long the control topics may take to be read before a rebuild begins."""
 
 
 def run_worker(settings: Settings) -> int:
@@ -111,13 +135,17 @@ def raise_open_files_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[TopicDeclaration, ...]:
-    """Return the service's own topics as these settings want them."""
+def topic_declarations(
+    settings: Settings, messages_partitions: int, book: GenerationBook | None = None
+) -> tuple[TopicDeclaration, ...]:
+    """Return the service's own topics as these settings want them, with the changelogs that `book` says are current."""
+    counts = table_partitions(settings, messages_partitions)
     return declare(
         settings.topic_names,
         partitions=settings.partitions,
         messages_partitions=messages_partitions,
         production=settings.production,
+        generations=None if book is None else current_numbers(book, counts),
     )
 
 
@@ -274,10 +302,13 @@ def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callab
         ]
         if missing:
             return missing
-        declarations = topic_declarations(settings, found[names.airy_messages].partitions)
+        book = await read_generations(settings)
+        declarations = topic_declarations(settings, found[names.airy_messages].partitions, book)
         problems = await check_topics(servers, declarations, replication_factor=settings.replication_factor)
         partition_counts.update({name: state.partitions for name, state in found.items()})
         partition_counts.update({topic.name: topic.partitions for topic in declarations})
+        counts = table_partitions(settings, found[names.airy_messages].partitions)
+        partition_counts.update({names.changelog(table): count for table, count in counts.items()})
         return [str(problem) for problem in problems]
 
     return check
@@ -300,17 +331,21 @@ async def verify(settings: Settings, options: VerifyOptions, on_progress: PhaseP
         work_dir=options.work_dir,
         keep=options.keep,
     )
+    book = await read_generations(settings)
     logs = [tables[table][0] for table in options.tables]
-    changelogs = [names.changelog(table) for table in options.tables]
+    numbers = current_numbers(book, dict.fromkeys(options.tables, settings.partitions))
+    changelogs = [names.changelog(table, number) for table in options.tables for number in numbers[table]]
     found = await read_topics(settings.kafka_bootstrap_servers, [*logs, *changelogs, names.skips])
     if missing := [name for name in (*logs, *changelogs, names.skips) if name not in found]:
         raise TopicsError("\n".join(f"{name}: is missing; `airy-identify topics create` makes it" for name in missing))
     for table in options.tables:
         log, process = tables[table]
-        spec = TableSpec(name=table, log=log, changelog=names.changelog(table), process=process)
-        for partition in options.partitions or range(found[spec.changelog].partitions):
-            if partition >= found[spec.changelog].partitions:
-                raise TopicsError(f"{spec.changelog} has no partition {partition}")
+        for partition in options.partitions or range(found[log].partitions):
+            generation = book.number(table, partition)
+            changelog = names.changelog(table, generation)
+            spec = TableSpec(name=table, log=log, changelog=changelog, generation=generation, process=process)
+            if changelog not in found or partition >= found[changelog].partitions:
+                raise TopicsError(f"{changelog} has no partition {partition}")
             try:
                 yield await verification.partition(spec, partition, on_progress)
             except (KafkaError, TimeoutError) as error:
@@ -318,6 +353,179 @@ async def verify(settings: Settings, options: VerifyOptions, on_progress: PhaseP
                 raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
             except (StreamError, UndecodableError) as error:
                 raise OpsError(f"{table} {partition} could not be verified: {error}") from error
+
+
+def _rebuilt_tables(settings: Settings) -> dict[str, RebuiltTable]:
+    names = settings.topic_names
+    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
+    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=NoSigner())
+    logs: dict[str, tuple[str, Process | None]] = {
+        IDENTITY: (names.identity_commands, identity.process),
+        CONVERSATION: (names.conversation_commands, conversation.process),
+        INTAKE: (names.requests, None),
+        MESSAGES: (names.airy_messages, None),
+    }
+    return {
+        table: RebuiltTable(
+            name=table, log=log, changelog=names.changelog(table), process=process, compacted=table == MESSAGES
+        )
+        for table, (log, process) in logs.items()
+    }
+
+
+async def _to_rebuild(settings: Settings, options: RebuildOptions) -> list[tuple[RebuiltTable, int]]:
+    """Return the partitions that are asked for. Raises `TopicsError`."""
+    tables = _rebuilt_tables(settings)
+    names = settings.topic_names
+    wanted = [tables[table].log for table in options.tables] + [names.skips, names.generations]
+    found = await read_topics(settings.kafka_bootstrap_servers, wanted)
+    if missing := [name for name in wanted if name not in found]:
+        raise TopicsError("\n".join(f"{name}: is missing; `airy-identify topics create` makes it" for name in missing))
+    asked: list[tuple[RebuiltTable, int]] = []
+    for table in options.tables:
+        count = found[tables[table].log].partitions
+        if beyond := [number for number in options.partitions if number >= count]:
+            raise TopicsError(f"{tables[table].log} has no partition {beyond[0]}")
+        asked += [(tables[table], number) for number in options.partitions or range(count)]
+    return asked
+
+
+async def plan_rebuild(settings: Settings, options: RebuildOptions) -> AsyncIterator[Reach]:
+    """Yield what can be made again of each partition. Raises `OpsError`."""
+    asked = await _to_rebuild(settings, options)
+    book = await read_generations(settings)
+    names = settings.topic_names
+    planning = Planning(
+        clients=KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers),
+        app_id=names.app_id,
+        data_dir=settings.data_dir,
+    )
+    for table, partition in asked:
+        generation, building = book.number(table.name, partition), book.building(table.name, partition)
+        changelog = TopicPartition(names.changelog(table.name, generation), partition)
+        directory = settings.data_dir / names.app_id / of_generation(f"{table.name}-{partition}", generation)
+        number = None if building is None or options.anew else building.generation
+        with _said(settings):
+            yield await planning.look(table, changelog, [directory], generation=generation, building=number)
+
+
+async def rebuild(settings: Settings, options: RebuildOptions, on_progress: PhaseProgress) -> AsyncIterator[Rebuilt]:
+    """Make tables again and switch to them; yield what became of each partition. Raises `OpsError`."""
+    asked = await _to_rebuild(settings, options)
+    async with _rebuilding(settings, options) as how:
+        chosen = await _begin(settings, options, how, asked)
+        rebuilds = [PartitionRebuild(how, *each, on_progress) for each in chosen]
+        try:
+            with _said(settings):
+                if options.all_at_once:
+                    for each in rebuilds:
+                        await each.build(offline=False)
+                        await each.prove()
+                    for done in asyncio.as_completed([each.switch() for each in rebuilds]):
+                        yield await done
+                    return
+                for each in rebuilds:
+                    await each.build(offline=options.offline)
+                    await each.prove()
+                    yield await (each.switch_offline() if options.offline else each.switch())
+                    await each.close()
+        finally:
+            await asyncio.gather(*(each.close() for each in rebuilds))
+
+
+async def _begin(
+    settings: Settings, options: RebuildOptions, how: Rebuilding, asked: list[tuple[RebuiltTable, int]]
+) -> list[tuple[RebuiltTable, int, int]]:
+    """Return the partitions with their new generation: those of a rebuild that was cut short, else all that were asked for.
+
+    A new generation gets its changelog, and is written down for all of them, so that it is known what was cut short.
+    """
+    names = settings.topic_names
+    book = how.generations.book
+    chosen: list[tuple[RebuiltTable, int, int]] = []
+    airy = (await read_topics(settings.kafka_bootstrap_servers, [names.airy_messages]))[names.airy_messages]
+    for name in options.tables:
+        here = [(table, number) for table, number in asked if table.name == name]
+        begun = [(table, number, book.building(name, number)) for table, number in here]
+        going_on = [(table, number, found.generation) for table, number, found in begun if found is not None]
+        if going_on and not options.anew:
+            chosen += going_on
+            continue
+        generation = book.highest(name) + 1
+        changelog = names.changelog(name, generation)
+        declared = declare(
+            names,
+            partitions=settings.partitions,
+            messages_partitions=airy.partitions,
+            production=settings.production,
+            generations={name: {generation}},
+        )
+        wanted = [topic for topic in declared if topic.name == changelog]
+        await create_topics(settings.kafka_bootstrap_servers, wanted, replication_factor=settings.replication_factor)
+        for table, number in here:
+            record = Generation(
+                agent=name,
+                partition=number,
+                generation=generation,
+                state=BUILDING,
+                by=how.by,
+                written_at_ms=_clock_ms(),
+            )
+            await send(settings, names.generations, encode_generation_key(record), encode_generation(record))
+            chosen.append((table, number, generation))
+    await how.generations.reader.up_to_date()
+    return chosen
+
+
+@asynccontextmanager
+async def _rebuilding(settings: Settings, options: RebuildOptions) -> AsyncIterator[Rebuilding]:
+    """Give what rebuilds share, the control topics followed."""
+    names = settings.topic_names
+    clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
+    skips, book = SkipBook(), GenerationBook()
+    skip_reader = ControlReader(clients, names.skips, skips.apply)
+    reader = ControlReader(clients, names.generations, lambda record: book.apply(record.value))
+    following = [asyncio.create_task(each.run()) for each in (skip_reader, reader)]
+    with _said(settings):
+        try:
+            async with asyncio.timeout(_CONTROL_TOPICS_S):
+                await skip_reader.wait_until_ready()
+                await reader.wait_until_ready()
+            yield Rebuilding(
+                clients=clients,
+                app_id=names.app_id,
+                data_dir=settings.data_dir,
+                work_dir=options.work_dir or settings.data_dir,
+                generations=Generations(book=book, topic=names.generations, reader=reader, skips=skip_reader),
+                skips=skips,
+                memory=StoreMemory(),
+                rules=RestoreRules(
+                    max_age_ms=DELETE_RETENTION_MS // 2, now_ms=_clock_ms, cluster_id=await cluster_id(clients)
+                ),
+                by=whoami(),
+                request_timeout_ms=int(settings.session_timeout_ms * 0.75),
+                handover_timeout_s=options.handover_timeout_s,
+                replace_different=options.replace_different,
+                accept_gaps=options.accept_gaps,
+                answered_to=options.answered_to,
+                differences_max=options.differences,
+            )
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _said(settings: Settings) -> Iterator[None]:
+    """Turn what goes wrong with Kafka or a table into the errors that commands say."""
+    try:
+        yield
+    except (StreamError, FoldStoppedError, UndecodableError) as error:
+        raise OpsError(str(error)) from error
+    except (KafkaError, TimeoutError) as error:
+        servers = settings.kafka_bootstrap_servers
+        raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({error!r})") from error
 
 
 async def _bridge(settings: Settings) -> int:

@@ -8,6 +8,7 @@ StreamError
 ├── RestoreTooOldError     a restore stood still for days: opening again begins anew (retriable)
 ├── ShardNotWantedError    the partition went to somebody else while the shard was opening
 ├── StoreInUseError        another process has the data directory: ends this one
+├── RebuildError           a table cannot be made again, or must not be switched to
 ├── HandedOverError        the shard has turned to another generation of its table: it opens again at once
 ├── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
 └── ReplyTopicError        a reply topic does not take an answer: opening again, without it, mends it (retriable)
@@ -122,3 +123,10 @@ class ReplyTopicError(StreamError):
         self.size_bytes_min = size_bytes_min
         self.alone = alone
         self.whole_topic = whole_topic
+
+
+class RebuildError(StreamError):
+    """A table partition cannot be made again as it was asked for, or is not what the running one is. Nothing was switched.
+
+    Operator action: the message says what to run; what was built is kept, and the same command goes on with it.
+    """

@@ -331,9 +331,8 @@ class Shard:
             handed_over_at=None if answered_to < 0 else answered_to,
             written_at_ms=self._environment.clock_ms(),
         )
-        handed_over = self._transaction.write(
-            generations.topic, encode_generation_key(current), encode_generation(current)
-        )
+        place = TopicPartition(generations.topic, 0)
+        handed_over = self._transaction.write(place, encode_generation_key(current), encode_generation(current))
         await asyncio.wait_for(handed_over, COMMIT_TIMEOUT_S)
         logger.info("shard %s turns to generation %d at offset %d", self.name, wanted.generation, answered_to)
         raise HandedOverError(f"{self.name}: generation {wanted.generation} is current")

@@ -156,8 +156,8 @@ PLANTED_BUGS = (
     PlantedBug(
         "the store's position is taken from the first output, not from the changelog",
         _TRANSACTION,
-        "        base_offset = int(futures[-1].result().offset)\n",
-        "        base_offset = int(futures[0].result().offset)\n",
+        "        return self._position_after(futures[-1], sent[-1][1])\n",
+        "        return self._position_after(futures[0], sent[-1][1])\n",
     ),
     PlantedBug(
         "outputs have a transaction of their own",

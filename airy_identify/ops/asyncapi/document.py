@@ -94,6 +94,7 @@ def _components() -> tuple[dict[str, Document], dict[str, Document]]:
         avro_messages(_CONVERSATION_COMMANDS, "The conversation id; of a slip without one, the request id."),
         avro_messages(dict.fromkeys(row for rows in _ROWS.values() for row in rows), "The key of the row."),
         avro_messages(_SKIPS, "`asked:` or `passed:`, and topic:partition:offset."),
+        avro_messages(_GENERATIONS, "`building:`, `wanted:` or `current:`, and agent:partition."),
         avro_messages(_AIRY.values(), "Airy's id of it."),
     ]
     messages = {name: message for found, _ in parts for name, message in found.items()}
