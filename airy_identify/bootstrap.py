@@ -406,7 +406,8 @@ async def plan_rebuild(settings: Settings, options: RebuildOptions) -> AsyncIter
         directory = settings.data_dir / names.app_id / of_generation(f"{table.name}-{partition}", generation)
         number = None if building is None or options.anew else building.generation
         with _said(settings):
-            yield await planning.look(table, changelog, [directory], generation=generation, building=number)
+            current = book.current(table.name, partition)
+            yield await planning.look(table, changelog, [directory], current=current, building=number)
 
 
 async def rebuild(settings: Settings, options: RebuildOptions, on_progress: PhaseProgress) -> AsyncIterator[Rebuilt]:

@@ -91,9 +91,14 @@ class Warming:
         self.failed = False
         self._task = asyncio.create_task(self._run(), name=f"warming {store.path.name}")
 
-    def near(self, next_offset: int) -> bool:
-        """Tell whether the table stands near enough before this offset of the log."""
-        return self._warm and next_offset - 1 - self._applied <= HANDOVER_RECORDS_MAX
+    def near(self, next_offset: int | None) -> bool:
+        """Tell whether the table stands near enough before this offset of the log; null: nothing was applied yet.
+
+        A table without a progress row is never near one that has one: nobody could tell it from one that was lost.
+        """
+        if next_offset is None:
+            return self._warm
+        return self._warm and 0 <= self._applied and next_offset - 1 - self._applied <= HANDOVER_RECORDS_MAX
 
     @property
     def ended(self) -> bool:
@@ -163,7 +168,7 @@ class Turning:
         self._ending: asyncio.Task[None] | None = None
         self._failed_at: float | None = None
 
-    def ready(self, wanted: Generation | None, *, next_offset: int) -> bool:
+    def ready(self, wanted: Generation | None, *, next_offset: int | None) -> bool:
         """Tell whether the wanted generation may be turned to now, its directory closed. It never waits."""
         if self._ending is not None:
             if not self._ending.done():

@@ -175,18 +175,23 @@ class PartitionRebuild:
         self._on_progress(f"{self._title}: waiting for its shard to turn to it", 0, 1)
         try:
             while await self._current() < self.generation:
-                if time.monotonic() > deadline:
-                    raise RebuildError(
-                        f"{self.place}: no shard has turned to the new table within {self._how.handover_timeout_s:g} s: no "
-                        f"worker has it, or the shard is paused or closed (`/readyz` of the workers says it). What was "
-                        f"built is kept, and will be turned to when the shard runs; to do it without a worker: "
-                        f"`airy-identify rebuild --offline --table {self._table.name} --partition {self._number}`"
-                    )
+                self._check_in_time(deadline)
                 await self._follow(everything=False)
                 await asyncio.sleep(FOLLOW_EVERY_S)
-        except ProducerFenced as error:
-            await self._check_switched(error)
+        except Exception as error:
+            # The shard has cut this process off; a producer that is fenced between two sends says so in many ways.
+            if await self._current() < self.generation:
+                raise self._cut_off(error) from error
         return self._done()
+
+    def _check_in_time(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise RebuildError(
+                f"{self.place}: no shard has turned to the new table within {self._how.handover_timeout_s:g} s: no worker "
+                f"has it, or the shard is paused or closed (`/readyz` of the workers says it). What was built is kept, and "
+                f"will be turned to when the shard runs; to do it without a worker: `airy-identify rebuild --offline "
+                f"--table {self._table.name} --partition {self._number}`"
+            )
 
     async def switch_offline(self) -> Rebuilt:
         """Take the shard's place, and turn it to the new table. A worker that has it opens it again, with that table.
@@ -259,7 +264,8 @@ class PartitionRebuild:
                 directories=self._stores,
                 scratch=self._directory,
             )
-            found = await evidence.answered(progress, log, consumer)
+            current = self._how.generations.book.current(self._table.name, self._number)
+            found = await evidence.answered(progress, current, log, consumer)
         if found.offset is not None and found.offset >= log.end:
             raise RebuildError(
                 f"{self.place}: offset {found.offset} was answered ({found.source} says so), but the log ends before: it was "
@@ -276,11 +282,10 @@ class PartitionRebuild:
         store = Store(path, self._how.memory)
         store.open()
         try:
-            consumer = await self._consumer()
-            whole = await range_of(consumer, self.new.place.changelog)
-            end = 0 if whole is None else whole.end
+            # Up to what was written, and not to where it ends for readers: the last commit may not be marked there yet.
+            end = self.new.written_to
             fold = ChangelogFold(partition=self.new.place.changelog, store=store)
-            await fold.go_on(consumer, end, self._counter("reading the new changelog back", end))
+            await fold.go_on(await self._consumer(), end, self._counter("reading the new changelog back", end))
             self._on_progress(f"{self._title}: comparing", 0, 1)
             row = store.get(PROGRESS_KEY)
             progress = None if row is None else decode_progress(row)
@@ -352,12 +357,13 @@ class PartitionRebuild:
         await self._how.generations.reader.up_to_date()
         return self._how.generations.book.number(self._table.name, self._number)
 
-    async def _check_switched(self, error: ProducerFenced) -> None:
-        """Raise `RebuildError` when it was not the shard that has cut this process off."""
-        if await self._current() < self.generation:
-            raise RebuildError(
-                f"{self.place}: another rebuild of this partition was started, and goes on with what this one has built"
-            ) from error
+    def _cut_off(self, error: Exception) -> Exception:
+        """Return what to say of an error: that somebody else has taken over, or the error itself."""
+        if not isinstance(error, ProducerFenced):
+            return error
+        return RebuildError(
+            f"{self.place}: somebody else has taken over (a rebuild that was started later, a worker); run it again"
+        )
 
     async def _write(self, state: str) -> None:
         """Write down what this rebuild does. Only the last one that was started can."""

@@ -19,6 +19,7 @@ from airy_identify.stream.opening import LogRange, read_range
 from airy_identify.stream.progress import fingerprint
 from airy_identify.stream.store import open_beside
 from airy_identify.wire.errors import UndecodableError
+from airy_identify.wire.generations import Generation
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress
 
 _TAIL_MIN = 64
@@ -112,8 +113,10 @@ class Evidence:
     directories: Sequence[Path]
     scratch: Path
 
-    async def answered(self, running: Progress | None, log: LogRange, consumer: AIOKafkaConsumer) -> Answered:
-        """Return up to where the log was answered. `running` is what the changelog says.
+    async def answered(
+        self, running: Progress | None, current: Generation | None, log: LogRange, consumer: AIOKafkaConsumer
+    ) -> Answered:
+        """Return up to where the log was answered. `running` is what the changelog says, `current` the last rebuild.
 
         Whichever says most is right: a changelog may have lost its end. The group's offset stands behind control
         records too, so what counts is the last record before it. Raises `KafkaError`.
@@ -121,6 +124,10 @@ class Evidence:
         best = Answered(offset=None, source="nothing: the log was never applied", exact=True)
         if running is not None:
             best = Answered(offset=running.offset, source="the running changelog", exact=True)
+        handed_over_at = None if current is None else current.handed_over_at
+        if handed_over_at is not None and handed_over_at > (-1 if best.offset is None else best.offset):
+            # The shard has not got there yet with the table that it turned to.
+            best = Answered(offset=handed_over_at, source="the last rebuild", exact=running is not None)
         committed = await committed_offset(self.clients, self.group_id, log.partition)
         last = await last_before(consumer, log, committed)
         told = min(committed - 1, log.begin - 1) if last is None else int(last.offset)

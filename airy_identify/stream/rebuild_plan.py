@@ -12,6 +12,7 @@ from airy_identify.kafka import KafkaClients, close_client
 from airy_identify.stream.opening import LogRange, read_range
 from airy_identify.stream.rebuild_evidence import Answered, Evidence, RunningTable, range_of
 from airy_identify.stream.rebuild_table import RebuiltTable
+from airy_identify.wire.generations import FIRST, Generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class Planning:
         changelog: TopicPartition,
         directories: Sequence[Path],
         *,
-        generation: int,
+        current: Generation | None,
         building: int | None,
     ) -> Reach:
         """Return what is there of a partition. `changelog` is the running one. Raises `KafkaError`."""
@@ -69,7 +70,7 @@ class Planning:
                     directories=directories,
                     scratch=Path(scratch),
                 )
-                answered = await evidence.answered(running, found, consumers[0])
+                answered = await evidence.answered(running, current, found, consumers[0])
             began_at_ms = await _time_of_first(consumers[0], found)
         finally:
             for consumer in consumers:
@@ -77,7 +78,7 @@ class Planning:
         return Reach(
             table=table.name,
             partition=changelog.partition,
-            generation=generation,
+            generation=FIRST if current is None else current.generation,
             building=building,
             log=table.log,
             begin=found.begin,

@@ -16,6 +16,7 @@ from airy_identify.kafka import KafkaClients, close_client
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import TableOnlyBatch
 from airy_identify.stream.digest import Digest, RowsBefore
+from airy_identify.stream.errors import RebuildError, StoreInUseError
 from airy_identify.stream.folding import FoldStoppedError
 from airy_identify.stream.opening import LogRange, RestoreRules, check_fingerprint, check_progress, read_range, restore
 from airy_identify.stream.progress import fingerprint
@@ -97,10 +98,13 @@ class NewTable:
         """Cut off whoever wrote this generation before, and go on where that ended. Return the range of the log.
 
         Raises:
-            StoreInUseError: another rebuild of this partition runs on this machine.
+            RebuildError: another rebuild of this partition runs on this machine.
             ShardClosedError: what is there was not made of this log.
         """
-        self.store.open()
+        try:
+            self.store.open()
+        except StoreInUseError as error:
+            raise RebuildError(f"{self.store.path} is in use: another rebuild of this partition runs here") from error
         self.store.close()  # `restore` opens it
         place = self.place
         self._producer = self._clients.transactional_producer(

@@ -321,7 +321,8 @@ class Shard:
         if generations is None:
             return
         wanted = generations.book.wanted(self.spec.agent, self.source.partition)
-        if not self._turning.ready(wanted, next_offset=self.next_offset) or wanted is None:
+        next_offset = self.next_offset if self._applied else None
+        if not self._turning.ready(wanted, next_offset=next_offset) or wanted is None:
             return
         assert self._transaction is not None  # noqa: S101 - made by _open
         answered_to = max(self._answered_to, self.next_offset - 1 if self._applied else -1)

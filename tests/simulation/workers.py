@@ -5,16 +5,17 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
 from aiokafka.structs import ConsumerRecord
 
+from airy_identify.stream import control
 from airy_identify.stream import shard as shard_module
 from airy_identify.stream import shards as shards_module
 from airy_identify.stream.app import AgentSpec, Process, _stream_function
-from airy_identify.stream.batch import Answer, Batch, Delivery
+from airy_identify.stream.batch import Answer, Batch, Delivery, TableOnlyBatch
 from airy_identify.stream.faust_overrides.delivery import Inboxes
 from airy_identify.stream.shard import Shard
 from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec, ShardState
@@ -24,6 +25,7 @@ from airy_identify.topics import DELETE_RETENTION_MS
 from tests.kafka.engine import RecordingMetrics
 from tests.simulation.agents import LOGS, NAMES, PARTITIONS, SPECS
 from tests.simulation.broker import Broker
+from tests.simulation.builders import Followed
 from tests.simulation.clients import SimulatedClients, Wire
 from tests.simulation.oracle import Oracle, published
 
@@ -89,6 +91,8 @@ class Worker:
             keep_answer=_nobody_refuses,
             cluster_id="the only one",
         )
+        self._followed = Followed(self._around.broker, self.wire)
+        environment = replace(environment, generations=self._followed.generations)
         self.metrics.all.clear()
         self.shards = ShardSet(SPECS, environment, on_death=self._around.on_death)
         for agent, log in LOGS.items():
@@ -111,6 +115,9 @@ class Worker:
         for shard in self.metrics.all:
             shard.wanted = False
             shard._store.close()
+            if shard._turning._warming is not None:
+                shard._turning._warming._task.cancel()
+                shard._turning._warming._store.close()
             if shard.task is not None:
                 shard.task.cancel()
         self._end_agents()
@@ -144,6 +151,7 @@ class Worker:
         return [f"{shard.name}: {shard.reason}" for shard in self.metrics.all if shard.state in states]
 
     def _end_agents(self) -> None:
+        self._followed.end()
         for task in self._agents:
             task.cancel()
         self._agents.clear()
@@ -156,6 +164,8 @@ class Worker:
         def watch(record: ConsumerRecord, batch: Batch) -> None:
             before = {partition: len(sent) for partition, sent in published(batch).items()}
             process(record, batch)
+            if isinstance(batch, TableOnlyBatch):
+                return
             new = [(partition, sent[before.get(partition, 0) :]) for partition, sent in published(batch).items()]
             self._around.oracle.ran(agent, record, [(partition, sent) for partition, sent in new if sent])
 
@@ -188,5 +198,10 @@ def watched(oracle: Oracle) -> Iterator[None]:
             assert isinstance(environment.metrics, Shards)
             environment.metrics.all.append(self)
 
-    with patch.object(shard_module, "Store", WatchedStore), patch.object(shards_module, "Shard", KnownShard):
+    with (
+        patch.object(shard_module, "Store", WatchedStore),
+        patch.object(shards_module, "Shard", KnownShard),
+        patch.object(control, "_POLL_MS", 5_000),  # readers wake when something comes; polling would only cost time
+        patch.object(control, "_POLL_S", 0.02),
+    ):
         yield
