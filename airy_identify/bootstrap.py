@@ -437,33 +437,23 @@ async def rebuild(settings: Settings, options: RebuildOptions, on_progress: Phas
 async def _begin(
     settings: Settings, options: RebuildOptions, how: Rebuilding, asked: list[tuple[RebuiltTable, int]]
 ) -> list[tuple[RebuiltTable, int, int]]:
-    """Return the partitions with their new generation: those of a rebuild that was cut short, else all that were asked for.
+    """Return the partitions with their new generation.
 
-    A new generation gets its changelog, and is written down for all of them, so that it is known what was cut short.
+    A rebuild that was cut short goes on: its generation is that of every partition which does not have it yet. Else a new
+    one is begun, and written down for all partitions, so that it is known what was cut short.
     """
-    names = settings.topic_names
     book = how.generations.book
     chosen: list[tuple[RebuiltTable, int, int]] = []
-    airy = (await read_topics(settings.kafka_bootstrap_servers, [names.airy_messages]))[names.airy_messages]
     for name in options.tables:
         here = [(table, number) for table, number in asked if table.name == name]
-        begun = [(table, number, book.building(name, number)) for table, number in here]
-        going_on = [(table, number, found.generation) for table, number, found in begun if found is not None]
-        if going_on and not options.anew:
-            chosen += going_on
-            continue
-        generation = book.highest(name) + 1
-        changelog = names.changelog(name, generation)
-        declared = declare(
-            names,
-            partitions=settings.partitions,
-            messages_partitions=airy.partitions,
-            production=settings.production,
-            generations={name: {generation}},
-        )
-        wanted = [topic for topic in declared if topic.name == changelog]
-        await create_topics(settings.kafka_bootstrap_servers, wanted, replication_factor=settings.replication_factor)
+        begun = [found for _, number in here if (found := book.building(name, number)) is not None]
+        generation = max((found.generation for found in begun), default=0)
+        if options.anew or not begun:
+            generation = book.highest(name) + 1
+        await _make_changelog(settings, name, generation)
         for table, number in here:
+            if book.number(name, number) >= generation:
+                continue
             record = Generation(
                 agent=name,
                 partition=number,
@@ -472,10 +462,25 @@ async def _begin(
                 by=how.by,
                 written_at_ms=_clock_ms(),
             )
-            await send(settings, names.generations, encode_generation_key(record), encode_generation(record))
+            place = settings.topic_names.generations
+            await send(settings, place, encode_generation_key(record), encode_generation(record))
             chosen.append((table, number, generation))
     await how.generations.reader.up_to_date()
     return chosen
+
+
+async def _make_changelog(settings: Settings, table: str, generation: int) -> None:
+    names = settings.topic_names
+    airy = await read_topics(settings.kafka_bootstrap_servers, [names.airy_messages])
+    declared = declare(
+        names,
+        partitions=settings.partitions,
+        messages_partitions=airy[names.airy_messages].partitions,
+        production=settings.production,
+        generations={table: {generation}},
+    )
+    wanted = [topic for topic in declared if topic.name == names.changelog(table, generation)]
+    await create_topics(settings.kafka_bootstrap_servers, wanted, replication_factor=settings.replication_factor)
 
 
 @asynccontextmanager

@@ -42,12 +42,13 @@ async def current_changelogs(
     """
     names = settings.topic_names
     partitions: list[TopicPartition] = []
-    while True:
+    count = 1
+    while len(partitions) < count:
         changelog = names.changelog(table, book.number(table, len(partitions)))
         found = await existing_partitions(consumer, changelog)
-        if len(partitions) >= len(found):
-            return partitions
+        count = len(found)
         partitions.append(found[len(partitions)])
+    return partitions
 
 
 def table_partitions(settings: Settings, messages_partitions: int) -> dict[str, int]:

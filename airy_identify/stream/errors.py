@@ -27,7 +27,7 @@ class ShardClosedError(StreamError):
     """The table, its changelog and the log do not belong together, or the log no longer reaches back far enough.
 
     Operator action: nothing was overwritten. Compare the offsets in the message with the topic; README, "A shard that
-    stays closed", says what can be done for which message.
+    stays closed", says what can be done for which message. `airy-identify rebuild --offline` makes a table again.
     """
 
 

@@ -94,11 +94,13 @@ class Warming:
     def near(self, next_offset: int | None) -> bool:
         """Tell whether the table stands near enough before this offset of the log; null: nothing was applied yet.
 
-        A table without a progress row is never near one that has one: nobody could tell it from one that was lost.
+        A table without a progress row is never near one that has one: nobody could tell it from one that was lost. Nor is
+        one that is ahead: what it has applied was not answered yet.
         """
         if next_offset is None:
-            return self._warm
-        return self._warm and 0 <= self._applied and next_offset - 1 - self._applied <= HANDOVER_RECORDS_MAX
+            return self._warm and self._applied < 0
+        behind = next_offset - 1 - self._applied
+        return self._warm and self._applied >= 0 and 0 <= behind <= HANDOVER_RECORDS_MAX
 
     @property
     def ended(self) -> bool:

@@ -258,7 +258,8 @@ class _Look:
         if kept is not None and not found.differing and kept != found.digests[CHANGELOG]:
             self._problems.append(
                 f"the digest in the progress row, {kept.hex()}, is not that of the rows: one was changed on disk and "
-                f'written again since; README, "A shard that stays closed", says how a table is made again from its log'
+                f"written again since; `airy-identify rebuild --table {self._table.name} --partition {self._number}` makes "
+                f"the table again from its log"
             )
 
     async def _range(self, partition: TopicPartition) -> tuple[int, int]:
