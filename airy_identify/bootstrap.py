@@ -16,9 +16,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from airy_identify.core.values import ConversationId
+from airy_identify.core.values import ConversationId, TenantId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
+from airy_identify.intake.contact_rows import ContactRows
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
 from airy_identify.ops.ask import send
@@ -28,9 +29,10 @@ from airy_identify.ops.commands.skips import whoami
 from airy_identify.ops.commands.verify import VerifyOptions
 from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
 from airy_identify.ops.generations import current_numbers, read_generations, table_partitions
-from airy_identify.ops.topics import check_topics, create_topics, read_topics
+from airy_identify.ops.topics import check_topics, create_topics, missing_of_airy, read_topics
 from airy_identify.registry import RegistryClient, SchemaResolver, wait_for_ids
 from airy_identify.settings import Settings
+from airy_identify.stream.agents.contacts import ContactsAgent
 from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
 from airy_identify.stream.agents.identity import IdentityAgent
 from airy_identify.stream.agents.intake import IntakeAgent
@@ -61,6 +63,7 @@ from airy_identify.telemetry import (
     set_up_logging,
 )
 from airy_identify.topics import (
+    CONTACTS,
     CONVERSATION,
     DELETE_RETENTION_MS,
     IDENTITY,
@@ -69,7 +72,6 @@ from airy_identify.topics import (
     TopicDeclaration,
     TopicNames,
     declare,
-    declare_airy,
     of_generation,
 )
 from airy_identify.web.app import make_app
@@ -90,7 +92,7 @@ from airy_identify.wire.generations import (
     encode_generation,
     encode_generation_key,
 )
-from airy_identify.wire.resume_token import ResumeTokenSigner
+from airy_identify.wire.resume_token import ResumeTokenSigner, ResumeTokenVerifier
 
 logger = logging.getLogger(__name__)
 
@@ -136,14 +138,18 @@ def raise_open_files_limit() -> None:
 
 
 def topic_declarations(
-    settings: Settings, messages_partitions: int, book: GenerationBook | None = None
+    settings: Settings,
+    messages_partitions: int,
+    contacts_partitions: int | None,
+    book: GenerationBook | None = None,
 ) -> tuple[TopicDeclaration, ...]:
     """Return the service's own topics as these settings want them, with the changelogs that `book` says are current."""
-    counts = table_partitions(settings, messages_partitions)
+    counts = table_partitions(settings, messages_partitions, contacts_partitions)
     return declare(
         settings.topic_names,
         partitions=settings.partitions,
         messages_partitions=messages_partitions,
+        contacts_partitions=contacts_partitions,
         production=settings.production,
         generations=None if book is None else current_numbers(book, counts),
     )
@@ -225,6 +231,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         channel_tenants=settings.channel_tenants,
         allowed_tenants=settings.requests_tenants,
         allowed_channels=settings.requests_channels,
+        tokens=ResumeTokenVerifier(settings.accepted_jwt_secrets),
     )
     intake = IntakeAgent(
         names=names,
@@ -237,7 +244,17 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         writers=writers,
         schema_ids=schema_ids,
     )
-    messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms, writers=writers)
+    messages = MessagesAgent(
+        names=names,
+        dead_letters=dead_letters,
+        now_ms=_clock_ms,
+        writers=writers,
+        channel_tenants=settings.channel_tenants,
+    )
+    rows = ContactRows(
+        tenant=TenantId(settings.contacts_tenant), default_region=settings.default_region, writers=writers
+    )
+    contacts = ContactsAgent(names=names, rows=rows, dead_letters=dead_letters, now_ms=_clock_ms)
     identity = IdentityAgent(names=names, conversation_partitions=settings.partitions, schema_ids=schema_ids)
     signer = ResumeTokenSigner(settings.jwt_secret_bytes)
     conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer, schema_ids=schema_ids)
@@ -251,6 +268,11 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             AgentSpec(name=MESSAGES, log=names.airy_messages, process=messages.process),
             AgentSpec(name=IDENTITY, log=names.identity_commands, process=identity.process),
             AgentSpec(name=CONVERSATION, log=names.conversation_commands, process=conversation.process),
+            *(
+                [AgentSpec(name=CONTACTS, log=names.airy_contacts, process=contacts.process)]
+                if settings.contacts_in
+                else []
+            ),
         ),
         shards=(
             ShardSpec(
@@ -270,6 +292,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             ),
             ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
             ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
+            *([_contacts_shard(names, prepare)] if settings.contacts_in else []),
         ),
         shard_settings=ShardSettings(
             app_id=names.app_id,
@@ -278,12 +301,24 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             store_max_age_ms=DELETE_RETENTION_MS // 2,
             partition_counts=partition_counts,
             group_instance_id=settings.group_instance_id,
+            standby_replicas=settings.standby_replicas,
         ),
         limits=WatchdogLimits(),
         metrics=metrics,
         keep_answer=dead_letters.send_answer,
         check=_topic_check(settings, partition_counts),
         check_schemas=None if registry is None else _schema_check(names, registry.client, schema_ids),
+    )
+
+
+def _contacts_shard(names: TopicNames, prepare: Prepare | None) -> ShardSpec:
+    return ShardSpec(
+        agent=CONTACTS,
+        log=names.airy_contacts,
+        changelog=names.changelog(CONTACTS),
+        needs_whole_log=False,
+        compacted=True,
+        prepare=prepare,
     )
 
 
@@ -294,20 +329,21 @@ def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callab
         names = settings.topic_names
         servers = settings.kafka_bootstrap_servers
         replies = sorted(settings.allowed_reply_topics)
-        airy = [topic.name for topic in declare_airy(names) if topic.name in {names.airy_messages, names.airy_channels}]
+        airy = [names.airy_messages, names.airy_channels, *([names.airy_contacts] if settings.contacts_in else [])]
         found = await read_topics(servers, [*airy, *replies])
-        missing = [f"{name}: is missing; it is Airy's" for name in airy if name not in found]
+        missing = [missing_of_airy(names, name) for name in airy if name not in found]
         missing += [
             f"{name}: is missing; the settings allow it as a reply topic" for name in replies if name not in found
         ]
         if missing:
             return missing
+        contacts_partitions = found[names.airy_contacts].partitions if settings.contacts_in else None
         book = await read_generations(settings)
-        declarations = topic_declarations(settings, found[names.airy_messages].partitions, book)
+        declarations = topic_declarations(settings, found[names.airy_messages].partitions, contacts_partitions, book)
         problems = await check_topics(servers, declarations, replication_factor=settings.replication_factor)
         partition_counts.update({name: state.partitions for name, state in found.items()})
         partition_counts.update({topic.name: topic.partitions for topic in declarations})
-        counts = table_partitions(settings, found[names.airy_messages].partitions)
+        counts = table_partitions(settings, found[names.airy_messages].partitions, contacts_partitions)
         partition_counts.update({names.changelog(table): count for table, count in counts.items()})
         return [str(problem) for problem in problems]
 
@@ -364,10 +400,15 @@ def _rebuilt_tables(settings: Settings) -> dict[str, RebuiltTable]:
         CONVERSATION: (names.conversation_commands, conversation.process),
         INTAKE: (names.requests, None),
         MESSAGES: (names.airy_messages, None),
+        CONTACTS: (names.airy_contacts, None),
     }
     return {
         table: RebuiltTable(
-            name=table, log=log, changelog=names.changelog(table), process=process, compacted=table == MESSAGES
+            name=table,
+            log=log,
+            changelog=names.changelog(table),
+            process=process,
+            compacted=table in {MESSAGES, CONTACTS},
         )
         for table, (log, process) in logs.items()
     }
@@ -471,11 +512,12 @@ async def _begin(
 
 async def _make_changelog(settings: Settings, table: str, generation: int) -> None:
     names = settings.topic_names
-    airy = await read_topics(settings.kafka_bootstrap_servers, [names.airy_messages])
+    found = await read_topics(settings.kafka_bootstrap_servers, [names.airy_messages, names.airy_contacts])
     declared = declare(
         names,
         partitions=settings.partitions,
-        messages_partitions=airy[names.airy_messages].partitions,
+        messages_partitions=found[names.airy_messages].partitions,
+        contacts_partitions=found[names.airy_contacts].partitions if names.airy_contacts in found else None,
         production=settings.production,
         generations={table: {generation}},
     )
@@ -560,7 +602,11 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
             asker=asker,
             channels=channels.directory,
             channels_ready=lambda: channels.ready,
-            policy=IntakePolicy(default_region=settings.default_region, channel_tenants=settings.channel_tenants),
+            policy=IntakePolicy(
+                default_region=settings.default_region,
+                channel_tenants=settings.channel_tenants,
+                tokens=ResumeTokenVerifier(settings.accepted_jwt_secrets),
+            ),
             limits=BodyLimits(),
             clock_ms=_clock_ms,
             new_uuid=_new_uuid,

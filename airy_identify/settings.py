@@ -197,6 +197,13 @@ class Settings(BaseSettings):
         allowed="up to 100 of a-z A-Z 0-9 . _ -",
         pattern=r"^[a-zA-Z0-9._-]{1,100}$",
     )
+    standby_replicas: int = _setting(
+        0,
+        "How many other workers keep a copy of each table partition up to date, to take over without a restore",
+        allowed="0 to 3",
+        ge=0,
+        le=3,
+    )
     request_timeout_ms: _Milliseconds = _setting(
         5000, "How long the bridge waits for an answer before it says 504", allowed="1 or more (milliseconds)"
     )
@@ -210,6 +217,17 @@ class Settings(BaseSettings):
     )
     channel_tenants: _TenantMapping = _setting(
         {}, "Tenant of each channel; those not named belong to `default`", allowed='JSON, {"channel id": "tenant"}'
+    )
+    contacts_in: bool = _setting(
+        True,  # noqa: FBT003 - as pydantic's Field
+        "Whether Airy's topic `contacts` is read; without it, Airy's contacts and their names are not known here",
+        allowed="true or false",
+    )
+    contacts_tenant: str = _setting(
+        "default",
+        "Tenant that Airy's contacts belong to; the topic itself names none",
+        allowed="up to 64 of a-z 0-9 _ -",
+        pattern=r"^[a-z0-9_-]{1,64}$",
     )
     requests_tenants: _TenantList = _setting(
         frozenset({"default"}),

@@ -190,6 +190,18 @@ class WorkerMetrics:
             ("agent", "partition"),
             registry=registry,
         )
+        self._standby_state = Gauge(
+            "airy_identify_standby_state",
+            "1 for the state that a standby of this worker is in",
+            ("agent", "partition", "state"),
+            registry=registry,
+        )
+        self._standby_behind = Gauge(
+            "airy_identify_standby_behind_rows",
+            "Offsets of the changelog that a standby of this worker has not read yet",
+            ("agent", "partition"),
+            registry=registry,
+        )
         self._reopened = Counter(
             "airy_identify_shard_reopened",
             "Shards that had to open again; `fenced` means that another worker has taken over",
@@ -202,7 +214,13 @@ class WorkerMetrics:
         self._dead_letters = Counter(
             "airy_identify_dead_letters", "Records put on the dead letters topic", ("code",), registry=registry
         )
+        self._store_memory = Gauge(
+            "airy_identify_store_memory_bytes",
+            "Memory that the RocksDB stores use of their bound: blocks, indexes, filters, memtables",
+            registry=registry,
+        )
         self._states: dict[tuple[str, int], str] = {}
+        self._standby_states: dict[tuple[str, int], str] = {}
         self._of_shards = (self._paused_offset, self._table_offset, self._table_digest, self._table_generation)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
@@ -234,6 +252,20 @@ class WorkerMetrics:
         """Note which generation of its changelog a table partition has."""
         self._table_generation.labels(agent, str(partition)).set(generation)
 
+    def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
+        """Note the state that a standby is in now, and how far it is behind; one that has stopped is shown no more."""
+        before = self._standby_states.pop((agent, partition), None)
+        if before is not None:
+            self._standby_state.remove(agent, str(partition), before)
+        if state != "stopped":
+            self._standby_state.labels(agent, str(partition), state).set(1)
+            self._standby_states[agent, partition] = state
+        if behind is not None:
+            self._standby_behind.labels(agent, str(partition)).set(behind)
+        else:
+            with contextlib.suppress(KeyError):
+                self._standby_behind.remove(agent, str(partition))
+
     def shard_reopened(self, agent: str, cause: str) -> None:
         """Count a shard that has to open again: `fenced`, or the name of an error."""
         self._reopened.labels(agent, cause).inc()
@@ -241,6 +273,10 @@ class WorkerMetrics:
     def rows_restored(self, agent: str, rows: int) -> None:
         """Count rows read from a changelog."""
         self._restored_rows.labels(agent).inc(rows)
+
+    def watch_store_memory(self, used: Callable[[], int]) -> None:
+        """Ask `used` for the bytes that all stores use, whenever the metrics are read."""
+        self._store_memory.set_function(used)
 
     def batch_committed(self, agent: str, records: int, seconds: float) -> None:
         """Count a batch, and the time that its transaction took."""

@@ -25,6 +25,7 @@ IDENTITY = "contact-identity"
 CONVERSATION = "conversation"
 INTAKE = "intake"
 MESSAGES = "messages"
+CONTACTS = "contacts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,25 +108,32 @@ class TopicNames:
         """Airy's channels, keyed by channel id."""
         return self.airy("channels")
 
+    @property
+    def airy_contacts(self) -> str:
+        """Rows of Airy's contacts, keyed by a hash of contact id and attribute."""
+        return self.airy("contacts")
+
 
 def of_generation(name: str, generation: int) -> str:
     """Return the name that a changelog, or the directory of a store, has in a generation. The first has no number."""
     return name if generation == 1 else f"{name}-g{generation}"
 
 
-def declare(
+def declare(  # noqa: PLR0913 - one for each thing that an installation may have otherwise
     names: TopicNames,
     *,
     partitions: int,
     messages_partitions: int,
+    contacts_partitions: int | None = AIRY_PARTITIONS,
     production: bool,
     generations: Mapping[str, Collection[int]] | None = None,
 ) -> tuple[TopicDeclaration, ...]:
     """Return our own topics as they have to be.
 
-    A log and its changelog have the same number of partitions, so the progress changelog of the agent `messages`
-    has as many as Airy's topic. With `production` (three replicas or more) two of them must be in sync. `generations`
-    are the numbers of the changelogs that each table has; only the first when it is not there.
+    A log and its changelog have the same number of partitions, so the progress changelogs of the agents `messages` and
+    `contacts` have as many as Airy's topics; null for contacts that are not read. With `production` (three replicas or
+    more) two of them must be in sync. `generations` are the numbers of the changelogs that each table has; only the first
+    when it is not there.
     """
     common = {
         "max.message.bytes": str(RECORD_BYTES_MAX),
@@ -153,6 +161,7 @@ def declare(
         *changelogs(IDENTITY, partitions),
         *changelogs(CONVERSATION, partitions),
         *changelogs(MESSAGES, messages_partitions),
+        *(() if contacts_partitions is None else changelogs(CONTACTS, contacts_partitions)),
         TopicDeclaration(name=names.skips, partitions=1, config=common | {"cleanup.policy": "compact"}),
         TopicDeclaration(name=names.generations, partitions=1, config=common | {"cleanup.policy": "compact"}),
     )

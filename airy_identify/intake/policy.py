@@ -10,6 +10,7 @@ from airy_identify.core.values import ConversationId, JsonValue, RequestId
 from airy_identify.intake import fields as read
 from airy_identify.intake.channels import Channels
 from airy_identify.wire.airy import Channel
+from airy_identify.wire.resume_token import ResumeTokenVerifier
 
 DEFAULT_TENANT = "default"
 CHAT_PLUGIN = "chatplugin"
@@ -31,13 +32,14 @@ class IntakePolicy:
     """What the settings say about requests.
 
     `channel_tenants` maps channel ids to their tenants; the others belong to `default`. `allowed_tenants` and
-    `allowed_channels` bind the caller; null allows all.
+    `allowed_channels` bind the caller; null allows all. `tokens` checks those that callers show; without it none counts.
     """
 
     default_region: str | None = None
     channel_tenants: Mapping[str, str] = field(default_factory=dict)
     allowed_tenants: frozenset[str] | None = None
     allowed_channels: frozenset[str] | None = None
+    tokens: ResumeTokenVerifier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

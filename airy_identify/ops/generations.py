@@ -13,10 +13,10 @@ from airy_identify.ops.admin import connect
 from airy_identify.ops.errors import TopicsError
 from airy_identify.ops.reading import existing_partitions, reader
 from airy_identify.settings import Settings
-from airy_identify.topics import CONVERSATION, IDENTITY, INTAKE, MESSAGES, of_generation
+from airy_identify.topics import CONTACTS, CONVERSATION, IDENTITY, INTAKE, MESSAGES, of_generation
 from airy_identify.wire.generations import FIRST, GenerationBook
 
-TABLES = (IDENTITY, CONVERSATION, INTAKE, MESSAGES)
+TABLES = (IDENTITY, CONVERSATION, INTAKE, MESSAGES, CONTACTS)
 
 
 async def read_generations(settings: Settings) -> GenerationBook:
@@ -51,9 +51,10 @@ async def current_changelogs(
     return partitions
 
 
-def table_partitions(settings: Settings, messages_partitions: int) -> dict[str, int]:
-    """Return how many partitions each table has; `messages_partitions` is what Airy's topic of messages has."""
-    return dict.fromkeys(TABLES, settings.partitions) | {MESSAGES: messages_partitions}
+def table_partitions(settings: Settings, messages_partitions: int, contacts_partitions: int | None) -> dict[str, int]:
+    """Return how many partitions each table has, those of Airy's topics as these have; null where they are not read."""
+    counts = dict.fromkeys(TABLES, settings.partitions) | {MESSAGES: messages_partitions}
+    return counts | {CONTACTS: contacts_partitions or 0}
 
 
 def current_numbers(book: GenerationBook, counts: Mapping[str, int]) -> dict[str, set[int]]:

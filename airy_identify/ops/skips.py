@@ -9,7 +9,7 @@ from airy_identify.ops.errors import OpsError
 from airy_identify.ops.generations import read_generations
 from airy_identify.ops.reading import Advance, existing_partitions, read_partition, reader
 from airy_identify.settings import Settings
-from airy_identify.topics import CONVERSATION, IDENTITY, INTAKE, MESSAGES
+from airy_identify.topics import CONTACTS, CONVERSATION, IDENTITY, INTAKE, MESSAGES
 from airy_identify.wire.rows import PROGRESS_KEY, decode_progress
 from airy_identify.wire.skips import Skip, decode_skip, encode_skip, encode_skip_key
 
@@ -28,6 +28,7 @@ def logs(settings: Settings) -> dict[str, str]:
     return {
         names.requests: INTAKE,
         names.airy_messages: MESSAGES,
+        names.airy_contacts: CONTACTS,
         names.identity_commands: IDENTITY,
         names.conversation_commands: CONVERSATION,
     }

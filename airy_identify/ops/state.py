@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from airy_identify.core.values import (
+    AiryClaimKey,
+    AiryContactKey,
+    AiryRecordKey,
     AliasKey,
     Contact,
     ContactId,
     ContactKey,
     ConversationOwnerKey,
+    GoneKey,
+    GoneQueueKey,
     IdentifierKey,
     IdentityKey,
     IdentityRow,
     JournalKey,
     Owner,
+    SeenConversationKey,
     TenantId,
 )
 from airy_identify.kafka import partition_for
@@ -34,13 +40,20 @@ from airy_identify.wire.rows import (
 )
 
 UNREADABLE = "unreadable"
-_KINDS = {
+KINDS = {
     ContactKey: "contact",
     IdentifierKey: "identifier",
     AliasKey: "alias",
     ConversationOwnerKey: "conversation owner",
     JournalKey: "merge",
+    AiryContactKey: "airy contact",
+    AiryRecordKey: "airy record",
+    AiryClaimKey: "airy claim",
+    SeenConversationKey: "seen conversation",
+    GoneKey: "gone",
+    GoneQueueKey: "gone queue",
 }
+"""How rows are called, by the type of their keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +146,6 @@ def _kind(table: str, key: bytes | None) -> str:
     if table == CONVERSATION:
         return "conversation"
     try:
-        return _KINDS[type(decode_identity_key(key or b""))]
+        return KINDS[type(decode_identity_key(key or b""))]
     except UndecodableError:
         return UNREADABLE

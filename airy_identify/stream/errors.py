@@ -39,15 +39,13 @@ class StoreFailedError(ShardClosedError):
 
 
 class AgentFailedError(StreamError):
-    """An agent raised on a record, or a record cannot be read. The whole batch was rolled back, and nothing passes this record.
-
-    `offset` is null when a record cannot be read, so that nobody knows which one it is.
+    """An agent raised on the record at `offset`. The whole batch was rolled back, and nothing passes this record.
 
     Operator action: read the record at the topic, partition and offset in the message, and mend the cause; or pass
     it over with `airy-identify skip`.
     """
 
-    def __init__(self, message: str, offset: int | None) -> None:
+    def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
         self.offset = offset
 

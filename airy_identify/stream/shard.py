@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import close_client
+from airy_identify.stream.authorization import explained
 from airy_identify.stream.batch import Batch, Delivery, TableOnlyBatch
 from airy_identify.stream.digest import RowsBefore, digest_of
 from airy_identify.stream.errors import (
@@ -26,9 +27,8 @@ from airy_identify.stream.errors import (
     ShardClosedError,
     ShardNotWantedError,
     StoreInUseError,
-    StreamError,
 )
-from airy_identify.stream.generations import Turning, Warming, fence_rebuild, rebuild_id
+from airy_identify.stream.generations import fence_rebuild, rebuild_id
 from airy_identify.stream.group import committed_offset
 from airy_identify.stream.opening import (
     LogRange,
@@ -40,13 +40,14 @@ from airy_identify.stream.opening import (
 )
 from airy_identify.stream.progress import fingerprint
 from airy_identify.stream.reply_topics import ReplyTopics
-from airy_identify.stream.shard_parts import ShardEnvironment, ShardSpec, ShardState
+from airy_identify.stream.shard_parts import EXPECTED_ERRORS, Occupant, ShardEnvironment, ShardSpec, ShardState
 from airy_identify.stream.skips import SkipBook
 from airy_identify.stream.store import Store
 from airy_identify.stream.too_large import TOO_LARGE, too_large
 from airy_identify.stream.transaction import BatchTransaction, abandon
+from airy_identify.stream.turning import Turning, follower_of
 from airy_identify.topics import of_generation
-from airy_identify.wire.generations import CURRENT, FIRST, Generation, encode_generation, encode_generation_key
+from airy_identify.wire.generations import CURRENT, FIRST, encode_generation, encode_generation_key
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress, encode_progress
 
 logger = logging.getLogger(__name__)
@@ -60,9 +61,6 @@ POLL_MS = 500
 RECORDS_MAX = 500
 SYNC_EVERY_S = 60.0
 """How often an idle shard makes sure, and notes, that its store is up to date."""
-
-_EXPECTED_ERRORS = (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError)
-"""What brokers, networks and rebalances bring with them: worth a line in the log, without a traceback."""
 
 
 class Shard:
@@ -96,7 +94,7 @@ class Shard:
         self._count_check: asyncio.Task[None] | None = None
         self._digest = b""
         self._store = self._store_of(FIRST)
-        self._turning = Turning(self._warm)
+        self._turning = Turning(follower_of(spec, partition, environment))
         self._decided = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -104,13 +102,19 @@ class Shard:
         self.task: asyncio.Task[None] | None = None
 
     def _store_of(self, generation: int) -> Store:
-        directory = self._settings.data_dir / self._settings.app_id / of_generation(self.name, generation)
-        return Store(directory, self._environment.memory)
+        return Store(
+            self._settings.directory(self.spec.agent, self.source.partition, generation), self._environment.memory
+        )
+
+    @property
+    def position(self) -> int | None:
+        """The changelog offset that the store has next; null while it is new or not open."""
+        return self._store.position
 
     def start(
-        self, *, generation: int, previous: "Shard | None", on_death: Callable[["Shard", asyncio.Task[None]], None]
+        self, *, generation: int, previous: Occupant | None, on_death: Callable[["Shard", asyncio.Task[None]], None]
     ) -> None:
-        """Start the task. It awaits the end of `previous`, the last shard of this partition in this process."""
+        """Start the task. It awaits the end of `previous`, which had this partition's directory in this process."""
         self.generation = generation
         self.task = asyncio.create_task(self._run(previous), name=f"shard {self.name}")
         self.task.add_done_callback(lambda task: on_death(self, task) if self.wanted else None)
@@ -121,7 +125,7 @@ class Shard:
         self._counts_to_check = True
         self._decided.set()
 
-    def revoke(self) -> None:
+    def end(self) -> None:
         """Ask the shard to end after the batch at hand."""
         self.wanted = False
         self._decided.set()
@@ -131,7 +135,7 @@ class Shard:
         if self.task is not None:
             await asyncio.wait({self.task})
 
-    async def _run(self, previous: "Shard | None") -> None:
+    async def _run(self, previous: Occupant | None) -> None:
         if previous is not None:
             await previous.ended()
         try:
@@ -179,13 +183,14 @@ class Shard:
                 return
             fenced = isinstance(error, ProducerFenced)
             self._metrics.shard_reopened(self.spec.agent, "fenced" if fenced else type(error).__name__)
-            expected = isinstance(error, _EXPECTED_ERRORS)
+            expected = isinstance(error, EXPECTED_ERRORS)
             level = logging.WARNING if expected else logging.ERROR
+            said = explained(error)
             logger.log(
-                level, "shard %s %s: %r", self.name, "fenced" if fenced else "failed", error, exc_info=not expected
+                level, "shard %s %s: %s", self.name, "fenced" if fenced else "failed", said, exc_info=not expected
             )
             await self._close()
-            self._enter(ShardState.WAITING, repr(error))
+            self._enter(ShardState.WAITING, said)
             await self._until_another_generation(opened_in)
 
     async def _until_not_wanted(self, paused_at: int | None) -> None:
@@ -255,6 +260,7 @@ class Shard:
         self._consumer = self._clients.consumer()
         await self._consumer.start()
         await self._check_partition_counts()
+        known_at_ms = self._environment.clock_ms()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
         rows, self._changelog_position = await restore(
@@ -263,6 +269,7 @@ class Shard:
             LogRange(self.changelog, begin[self.changelog], end[self.changelog]),
             self._restore_rules,
             on_fetch=self._note_restored,
+            known_at_ms=known_at_ms,
         )
         restored = time.monotonic()
         self.reason = "looking for its place in the log"
@@ -305,21 +312,16 @@ class Shard:
             await generations.skips.up_to_date()
         self._metrics.table_generation(self.spec.agent, self.source.partition, self.table_generation)
 
-    def _warm(self, wanted: Generation) -> Warming:
-        changelog = of_generation(self.spec.changelog, wanted.generation)
-        return Warming(
-            wanted,
-            clients=self._clients,
-            store=self._store_of(wanted.generation),
-            changelog=TopicPartition(changelog, self.source.partition),
-            rules=self._restore_rules,
-        )
-
     async def _turn(self) -> None:
-        """Hand over to a generation that is wanted, once it is warm. Raises `HandedOverError` then."""
+        """Hand over to a generation that is wanted, once it is warm. Raises `HandedOverError` then.
+
+        Also when another one is current already: an idle shard would not notice that it was fenced.
+        """
         generations = self._environment.generations
         if generations is None:
             return
+        if self._has_another_table():
+            raise HandedOverError(f"{self.name}: another generation is current")
         wanted = generations.book.wanted(self.spec.agent, self.source.partition)
         next_offset = self.next_offset if self._applied else None
         if not self._turning.ready(wanted, next_offset=next_offset) or wanted is None:
@@ -400,14 +402,7 @@ class Shard:
         before = await self._consumer.position(self.source)
         if before != self.read_to:
             raise ReaderError(f"{self.name}: the reader stands at offset {before}, but has read up to {self.read_to}")
-        try:
-            records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
-        except UnicodeDecodeError as error:  # aiokafka reads header names as UTF-8, and goes no further
-            raise AgentFailedError(
-                f"{self.source.topic}:{self.source.partition}: a record at offset {before} or after it has a header "
-                f"whose name is not UTF-8, and cannot be read",
-                None,
-            ) from error
+        records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
             sync = time.monotonic() - self._synced_at > SYNC_EVERY_S

@@ -16,6 +16,8 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 
+from airy_identify.header_names import append, batch_with
+from airy_identify.kafka import BATCH_BYTES
 from airy_identify.stream.batch import Answer, Batch, Output
 from airy_identify.stream.errors import OutcomeUnknownError, ReplyTopicError
 from airy_identify.stream.group import NOTHING_APPLIED
@@ -142,11 +144,12 @@ class BatchTransaction:
         """Send records as few batches; return a future for each batch, and the number of records in the last one."""
         futures: list[Sent] = []
         batch, count = self._producer.create_batch(), 0
-        for key, value, headers in records:
-            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
-                futures.append(await self._producer.send_batch(batch, partition.topic, partition=partition.partition))
-                batch, count = self._producer.create_batch(), 0
-                batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+        for output in records:
+            if not append(batch, *output):
+                if count:
+                    sent = await self._producer.send_batch(batch, partition.topic, partition=partition.partition)
+                    futures.append(sent)
+                batch, count = batch_with(self._producer, BATCH_BYTES, *output), 0
             count += 1
         futures.append(await self._producer.send_batch(batch, partition.topic, partition=partition.partition))
         return futures, count

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from airy_identify.ops.child import start_child
-from airy_identify.ops.local_broker import free_port
+from airy_identify.ops.ports import free_port
 from airy_identify.settings import Settings, to_environment
 
 READY_DEADLINE_S = 90.0

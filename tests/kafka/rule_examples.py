@@ -3,12 +3,15 @@
 A block is a list of steps, each from the first column on: a command with its fields; `→` with a status, 200 when there
 is none, and what matters of the answer; at the end `table` with every row that the tenant then has in the table
 `contact-identity`. What stands in angle brackets is a name for an id: the first answer that has one gives it its
-meaning, and two names are two ids.
+meaning, and two names are two ids. `<token of chat>` is a token for the conversation of that name, a new one if nobody
+has it yet; `on` names another channel.
 """
 
 import dataclasses
 import json
 import re
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +29,9 @@ from airy_identify.core.values import (
     IdentityRow,
     JournalKey,
     Merged,
+    Owner,
 )
+from airy_identify.wire.resume_token import TOKEN_TTL_S, ResumeTokenSigner
 from tests.kafka.doors import PATHS, Door
 from tests.kafka.service import Answer, Tenant
 
@@ -34,6 +39,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "identity-rules.md"
 NEEDS_CHANNEL = ("identify", "resume_token")
 NOTHING = ("nothing",)
 _NAME = re.compile(r"<([^<>]+)>")
+_TOKEN = re.compile(r"<(expired )?token of ([^<>]+?)(?: on ([^<>]+))?>")
 _LONG = re.compile(r"<(\d+) characters>")
 
 
@@ -99,6 +105,7 @@ class Run:
 
     example: Example
     tenant: Tenant
+    signer: ResumeTokenSigner
     other: Tenant | None = None
     ids: dict[str, Any] = field(default_factory=dict)
     answers: list[tuple[str, int, Answer]] = field(default_factory=list)
@@ -173,6 +180,7 @@ class Run:
         elif isinstance(row, Merged):
             self._match_text(right.split(" "), [row.merged.id, "into", row.survivor.id, "by", row.why], line)
         else:
+            assert isinstance(row, Owner), line
             self._match_text([right], [row.contact_id], line)
 
     def _match_text(self, expected: list[str], actual: list[str], where: str) -> None:
@@ -193,6 +201,11 @@ class Run:
         for member in ("merged", "warnings"):
             assert member in step.body or not answer.get(member), answer
 
+    def _token(self, expired: str | None, chat: str, channel: str | None) -> str:
+        conversation_id = self.ids.setdefault(chat, str(uuid.uuid4()))
+        issued_at_s = int(time.time()) - (TOKEN_TTL_S + 1 if expired else 0)
+        return self.signer.sign(conversation_id, self.ids[channel or "channel"], issued_at_s)
+
     def _filled(self, value: Any) -> Any:
         if isinstance(value, dict):
             return {name: self._filled(item) for name, item in value.items()}
@@ -202,6 +215,8 @@ class Run:
             return value
         if long := _LONG.fullmatch(value):
             return "x" * int(long[1])
+        if token := _TOKEN.fullmatch(value):
+            return self._token(*token.groups())
         return _NAME.sub(lambda name: str(self.ids[name[1]]), value)
 
 
@@ -217,6 +232,8 @@ def _parts(key: IdentityKey) -> list[str]:
             return ["conversation", key.conversation_id]
         case JournalKey():
             return ["merge", key.contact_id, str(key.number)]
+        case _:
+            raise AssertionError(f"the page shows no such rows: {key}")
 
 
 def texts_of(value: Any) -> Iterator[str]:

@@ -29,7 +29,9 @@ from airy_identify.wire.headers import (
     UNDELIVERABLE_ANSWER,
 )
 from tests.avro_form import write_by_apache
+from tests.kafka.acls import AclOperation, ResourceType, denied
 from tests.kafka.caller import Headers, KafkaCaller, calling, plain_answer
+from tests.kafka.commands import call
 from tests.kafka.conftest import create_all_topics, settings_of
 from tests.kafka.processes import ServiceProcess
 from tests.kafka.service import put_channels
@@ -86,7 +88,7 @@ def replying(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> It
     directory = tmp_path_factory.mktemp("replying")
     settings = settings_of(broker, directory)
     prefix = settings.topic_prefix
-    topics = {name: f"{prefix}{name}-answers" for name in ("team", "small", "deleted", "shrunk")}
+    topics = {name: f"{prefix}{name}-answers" for name in ("team", "small", "deleted", "shrunk", "denied", "hidden")}
     topics["default"] = settings.topic_names.responses
     channel = str(uuid.uuid4())
     settings = settings.model_copy(
@@ -98,8 +100,8 @@ def replying(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> It
         await create_all_topics(settings)
         await create(settings, topics["team"], PARTITIONS)
         await create(settings, topics["small"], PARTITIONS, **{"max.message.bytes": str(SMALL_BYTES)})
-        await create(settings, topics["deleted"], PARTITIONS)
-        await create(settings, topics["shrunk"], PARTITIONS)
+        for name in ("deleted", "shrunk", "denied", "hidden"):
+            await create(settings, topics[name], PARTITIONS)
         await put_channels(settings, [channel])
         await worker.start().until_ready()
 
@@ -357,3 +359,39 @@ async def test_a_reply_topic_that_is_made_anew_with_fewer_partitions_stops_nobod
         await caller.send(replying.request(), replying.to("shrunk", 0, correlation_id=kept))
         assert (await team.answer(kept)).partition == 0
         await assert_answered_as_ever(replying, caller)
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "why"),
+    [
+        ("denied", AclOperation.WRITE, b"may not be written by this service"),
+        ("hidden", AclOperation.ALL, b"may not be"),
+    ],
+)
+async def test_a_reply_topic_that_an_acl_forbids_stops_nobody_and_is_written_again_without_it(
+    replying: Replying, name: str, operation: AclOperation, why: bytes
+) -> None:
+    settings, topic = replying.settings, replying.topics[name]
+    whole, refusal, later = (uuid.uuid4().bytes for _ in range(3))
+    async with replying.caller() as caller:
+        async with denied(settings.kafka_bootstrap_servers, ResourceType.TOPIC, topic, operation):
+            await caller.send(replying.request(), replying.to(name, 1, correlation_id=whole))
+            wrong = replying.request(external_id=None)
+            await caller.send(wrong, replying.to(name, correlation_id=refusal), partition=0)
+            letters = [await replying.letter(caller, correlation_id) for correlation_id in (whole, refusal)]
+            for letter in letters:
+                assert dict(letter.headers)[DEAD_LETTER_CODE].decode() == UNDELIVERABLE_ANSWER
+                assert why in dict(letter.headers)[DEAD_LETTER_TEXT]
+            assert plain_answer(letters[0])["conversations"][0]["resume_token"]
+            await assert_answered_as_ever(replying, caller)
+        async with calling(settings, topic) as team:
+            # A shard that has not met the refusal writes at once; those that have try again after five minutes.
+            await caller.send(wrong, replying.to(name, correlation_id=later), partition=1)
+            assert plain_answer(await team.answer(later))["code"] == "missing_identifier"
+            places = [f"{letter.partition}:{letter.offset}" for letter in letters]
+            code, _, errors = await call(settings, "dead-letters", "retry", "--yes", *places)
+            assert code == 0, errors
+            assert (await team.answer(whole)).partition == 1
+            await team.answer(refusal)
+        for correlation_id in (whole, refusal):
+            assert sum((CORRELATION_ID, correlation_id) in record.headers for record in caller.read) == 1

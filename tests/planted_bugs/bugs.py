@@ -5,6 +5,7 @@ from dataclasses import dataclass
 CORE = "airy_identify/core/"
 TABLE = "tests/property/test_laws_of_the_table.py::Test"
 MERGES = "tests/property/test_laws_of_merges.py::Test"
+ATTACH = "tests/property/test_laws_of_attach.py::Test"
 PRIVACY = "tests/property/test_laws_of_privacy.py::Test"
 ORDER = "tests/property/test_order_independence.py::test_a_merge_compatible_set_ends_in_the_same_people_in_any_order"
 MODEL = "tests/model/test_identity_rules.py::TestIdentityRules"
@@ -173,8 +174,8 @@ BUGS = (
     Bug(
         "an agent logs what it decides",
         "airy_identify/stream/agents/identity.py",
-        "        command = decode_command(record.value)\n",
-        "        command = decode_command(record.value)\n"
+        "        command = decode_log_value(record.value)\n",
+        "        command = decode_log_value(record.value)\n"
         '        __import__("logging").getLogger().warning("decided %s", command)\n',
         PRIVACY + "NoAnswerHasDataOfAnotherContact",
     ),
@@ -291,10 +292,80 @@ BUGS = (
         LIMITS,
     ),
     Bug(
+        "a token takes a known person's conversation",
+        CORE + "attach.py",
+        "level_of(owner) is not Level.ANONYMOUS",
+        "level_of(owner) is Level.HARD",
+        ATTACH + "AKnownPersonsConversationChangesHandsByMergesOnly",
+    ),
+    Bug(
+        "a token shows a hard contact's chat to others",
+        CORE + "attach.py",
+        "level_of(owner) is not Level.ANONYMOUS",
+        "level_of(owner) is Level.KNOWN",
+        PRIVACY + "NoAnswerShowsChatsOfKnownPeopleToOthers",
+    ),
+    Bug(
+        "a conversation that is not attached gives no warning",
+        CORE + "attach.py",
+        "    if conversation is None or (",
+        "    if conversation is None:\n        return None\n    if (",
+        ATTACH + "AConversationIsAttachedOrAWarningSaysThatItIsNot",
+    ),
+    Bug(
+        "the anonymous contact keeps the conversation too",
+        CORE + "identify.py",
+        "        losers[before.id] = before, replace(after, conversations=conversations)\n",
+        "",
+        TABLE + "EveryConversationHasOneOwner",
+    ),
+    Bug(
+        "a token revives a forgotten conversation",
+        CORE + "attach.py",
+        "    if owner is None:\n        return ContactConversation(",
+        "    if owner is None or isinstance(owner, Forgotten):\n        return ContactConversation(",
+        ATTACH + "AForgottenConversationIsNeverAttached",
+    ),
+    Bug(
+        "an unmerge brings a conversation back that was attached to somebody else since",
+        CORE + "parting.py",
+        "(each for each in before.conversations if each.id in left)",
+        "(before.conversations)",
+        MODEL,
+    ),
+    Bug(
+        "a conversation is attached although the two e-mails differ",
+        CORE + "attach.py",
+        " and owner.email.value != command.email.value:",
+        " and owner.email.value == command.email.value + '!':",
+        MODEL,
+    ),
+    Bug(
+        "separated contacts share a conversation by its token",
+        CORE + "attach.py",
+        "return not isinstance(owner, Contact) or not is_separated(owner, target)",
+        "return True",
+        "tests/unit/core/test_attach.py",
+    ),
+    Bug(
         "a phone number is stored as it matches, not as it was given",
         "airy_identify/wire/fragments.py",
         '"value": phone.value',
         '"value": phone.key',
         "tests/wire/test_rows.py",
+    ),
+    Bug(
+        "a header name that is not UTF-8 loses its bytes",
+        "airy_identify/header_names.py",
+        'decode(errors="surrogateescape"), text))',
+        'decode(errors="replace"), text))',
+        "tests/unit/test_header_names.py",
+    ),
+    Bug(
+        "records before one with such a name are skipped with their batch",
+        "airy_identify/header_names.py",
+        "while _next_offset(data, self._begin) <= offset:",
+        "while _next_offset(data, self._begin) <= offset + 1:",
+        "tests/unit/test_header_names.py",
     ),
 )

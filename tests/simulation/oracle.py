@@ -7,14 +7,14 @@ from typing import Any, TypeVar
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from airy_identify.core.commands import Identify
+from airy_identify.core.commands import ConversationSeen, Identify
 from airy_identify.core.keys import held_identifiers
 from airy_identify.core.values import Contact, ContactKey, ConversationId, ConversationOwnerKey, IdentifierKey, Owner
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import Batch, Output
 from airy_identify.stream.progress import fingerprint
 from airy_identify.topics import CONVERSATION, IDENTITY
-from airy_identify.wire.commands import decode_command
+from airy_identify.wire.commands import decode_log_value
 from airy_identify.wire.generations import CURRENT, Generation, decode_generation
 from airy_identify.wire.headers import DEAD_LETTER_TIME
 from airy_identify.wire.rows import PROGRESS_KEY, decode_identity_key, decode_identity_row, decode_progress
@@ -306,7 +306,9 @@ def _without_stamps(topic: str, key: bytes | None, value: bytes | None, headers:
         return key, value, tuple(header for header in headers if header[0] != DEAD_LETTER_TIME)
     if topic == NAMES.identity_commands:
         assert value is not None
-        command = replace(decode_command(value), accepted_at_ms=0)
+        command = decode_log_value(value)
+        if not isinstance(command, ConversationSeen):
+            command = replace(command, accepted_at_ms=0)
         return (
             key,
             replace(command, new_id=ConversationId("")) if isinstance(command, Identify) else command,

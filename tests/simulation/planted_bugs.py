@@ -10,6 +10,9 @@ CAUGHT_BY = "tests/simulation/test_simulation.py::test_nothing_is_lost_or_done_t
 
 _SHARD = "airy_identify/stream/shard.py"
 _OPENING = "airy_identify/stream/opening.py"
+_FOLLOWER = "airy_identify/stream/follower.py"
+_SHARDS = "airy_identify/stream/shards.py"
+_ASSIGNMENT = "airy_identify/stream/assignment.py"
 _TRANSACTION = "airy_identify/stream/transaction.py"
 _BATCH = "airy_identify/stream/batch.py"
 
@@ -143,13 +146,13 @@ PLANTED_BUGS = (
     PlantedBug(
         "a store of any age is gone on with",
         _OPENING,
-        "        if _age_ms(state.synced_at_ms, rules) > rules.max_age_ms:\n",
+        "        if age_ms(state.synced_at_ms, rules) > rules.max_age_ms:\n",
         "        if rules.max_age_ms < 0:\n",
     ),
     PlantedBug(
         "a restore that a week interrupts is gone on with",
         _OPENING,
-        "        if _age_ms(synced_at_ms, rules) > 2 * rules.max_age_ms:\n",
+        "        if age_ms(synced_at_ms, rules) > 2 * rules.max_age_ms:\n",
         "        if rules.max_age_ms < 0:\n",
         "tests/simulation/test_stores.py::test_a_restore_that_a_week_interrupts_is_given_up",
     ),
@@ -225,5 +228,60 @@ PLANTED_BUGS = (
         '"" if applied else NOTHING_APPLIED',
         '""',
         "tests/simulation/test_stores.py::test_a_log_that_begins_with_aborted_records_is_begun_with",
+    ),
+    PlantedBug(
+        "a standby goes on with a store of any age",
+        _FOLLOWER,
+        "            if age_ms(synced_at_ms, self._rules) > self._rules.max_age_ms:\n",
+        "            if self._rules.max_age_ms < 0:\n",
+        "tests/simulation/test_follower.py::test_what_was_not_up_to_date_for_too_long_is_made_anew",
+    ),
+    PlantedBug(
+        "a standby calls its store up to date before it has come to the end",
+        _FOLLOWER,
+        "            if end is not None and read_to >= end:\n",
+        "            if end is not None:\n",
+        "tests/simulation/test_follower.py::test_what_it_wrote_on_the_way_to_the_end_leaves_the_store_as_old_as_it_was",
+    ),
+    PlantedBug(
+        "a standby passes tombstones over",
+        _FOLLOWER,
+        "self._store.write(((record.key, record.value) for record in records), position=after, now_ms=synced_at_ms)",
+        "self._store.write(((record.key, record.value) for record in records if record.value is not None), "
+        "position=after, now_ms=synced_at_ms)",
+        "tests/simulation/test_follower.py::test_whatever_happens_the_store_becomes_its_changelog",
+    ),
+    PlantedBug(
+        "a standby reads what is not committed yet",
+        _FOLLOWER,
+        "        consumer = self._consumer = self._environment.clients.consumer()\n",
+        "        consumer = self._consumer = self._environment.clients.consumer(read_committed=False)\n",
+    ),
+    PlantedBug(
+        "a standby takes a commit that is not marked yet for a changelog that lost its end",
+        _FOLLOWER,
+        "        rules = replace(self._rules, written_to=await self._written_to())\n",
+        "        rules = self._rules\n",
+        "tests/simulation/test_follower.py::test_an_owner_may_know_of_a_commit_before_the_changelog_is_marked_with_it",
+    ),
+    PlantedBug(
+        "a shard does not wait for the standby that has its directory",
+        _SHARDS,
+        "        shard.start(generation=self._generation, previous=previous, on_death=self._shard_died)\n",
+        "        shard.start(generation=self._generation, previous=None, on_death=self._shard_died)\n",
+    ),
+    PlantedBug(
+        "a standby does not end when its partition becomes ours",
+        _SHARDS,
+        "            if source not in (ours if isinstance(occupant, Shard) else followed):\n",
+        "            if source not in (ours if isinstance(occupant, Shard) else followed | ours):\n",
+    ),
+    PlantedBug(
+        "somebody stands by who would not be given the partition",
+        _ASSIGNMENT,
+        "        chosen = [successor] if successor in able else []\n",
+        "        chosen = [successor][:0]\n",
+        "tests/unit/stream/test_assignment.py::"
+        "test_when_one_dies_its_tables_go_to_those_that_stood_by_and_nothing_else_moves",
     ),
 )

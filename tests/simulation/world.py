@@ -20,6 +20,8 @@ from airy_identify.core.values import RequestId
 from airy_identify.intake.accept import accept
 from airy_identify.intake.policy import Request as GivenRequest
 from airy_identify.kafka import partition_for
+from airy_identify.stream.follower import Follower, FollowerState
+from airy_identify.stream.shard import Shard
 from airy_identify.stream.shard_parts import ShardState
 from airy_identify.topics import CONVERSATION, DELETE_RETENTION_MS, IDENTITY
 from airy_identify.wire.airy import encode_message
@@ -34,7 +36,7 @@ from tests.simulation.builders import Builder
 from tests.simulation.clients import troubles
 from tests.simulation.clock import Clock, VirtualLoop
 from tests.simulation.inputs import AiryMessage, Input, Request, Sentinel, make_inputs
-from tests.simulation.oracle import Oracle
+from tests.simulation.oracle import Oracle, Replica
 from tests.simulation.workers import SESSION_TIMEOUT_S, Surroundings, Worker, watched
 
 WORKERS = 3
@@ -43,6 +45,7 @@ STEPS_BETWEEN_MAX = 60
 STEPS_MAX = 100_000
 QUIET_DEADLINE_S = 120.0
 _IN_MEMORY = Path("/dev/shm")
+_TABLE_LOGS = (LOGS[IDENTITY], LOGS[CONVERSATION])
 _ALL_PARTITIONS = [(log, number) for log in LOGS.values() for number in range(PARTITIONS[log])]
 
 
@@ -288,17 +291,22 @@ class World:
         self.broker.compact(TopicPartition(NAMES.generations, 0), before_ms)
 
     def _deal(self, *, late: bool) -> None:
-        """Deal all partitions to the workers that take part. Each learns of it at another time."""
+        """Deal all partitions, and some standbys, to the workers that take part. Each learns of it at another time."""
         members = [worker for worker in self._alive() if worker.wire.connected.is_set()]
         if not members:
             return
         hands: dict[str, list[tuple[str, int]]] = {worker.name: [] for worker in members}
+        standby: dict[str, list[tuple[str, int]]] = {worker.name: [] for worker in members}
         for partition in _ALL_PARTITIONS:
-            hands[self._dice.choice(members).name].append(partition)
+            owner, *others = self._dice.sample(members, len(members))
+            hands[owner.name].append(partition)
+            for other in others:
+                if partition[0] in _TABLE_LOGS and self._dice.random() < 0.4:
+                    standby[other.name].append(partition)
         self._generation += 1
         for worker in members:
             delay_s = self._dice.random() * 0.5 if late else 0.0
-            self._later(delay_s, partial(worker.assign, self._generation, hands[worker.name]))
+            self._later(delay_s, partial(worker.assign, self._generation, hands[worker.name], standby[worker.name]))
 
     def _later(self, delay_s: float, do: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(delay_s, do)
@@ -391,6 +399,12 @@ class World:
             for each in shards
             if each.next_offset < self.oracle.replicas[f"{NAMES.app_id}-{each.name}"].applied_to
         ]
+        idle += [
+            f"the standby of {source} is {each.state}, {each.behind} offsets behind"
+            for worker in self._alive()
+            for source, each in worker.shards.standbys.items()
+            if each.state is not FollowerState.FOLLOWING or (each.position or 0) < self._replica(source).changelog_end
+        ]
         if len(shards) != len(_ALL_PARTITIONS):
             idle.append(f"{len(shards)} shards are wanted, not {len(_ALL_PARTITIONS)}")
         return idle or self.oracle.behind()
@@ -414,9 +428,17 @@ class World:
         assert answers <= published, "answers are missing"
         for worker in self._alive():
             for shard in worker.shards.shards:
-                replica = self.oracle.replicas[f"{NAMES.app_id}-{shard.name}"]
-                rows = {key: row for key, row in shard._store.rows() if key != PROGRESS_KEY}
-                assert rows == replica.table.rows, f"the store {shard.name} is not what its log gives"
+                self._check_copy(shard, shard.source)
+            for source, follower in worker.shards.standbys.items():
+                self._check_copy(follower, source)
+                self.happened["standbys compared"] += 1
+
+    def _check_copy(self, occupant: Shard | Follower, source: TopicPartition) -> None:
+        rows = {key: row for key, row in occupant._store.rows() if key != PROGRESS_KEY}
+        assert rows == self._replica(source).table.rows, f"the store {occupant.name} is not what its log gives"
+
+    def _replica(self, source: TopicPartition) -> Replica:
+        return next(replica for replica in self.oracle.replicas.values() if replica.source == source)
 
     def _summary(self) -> Counter[str]:
         found = Counter(self.happened)

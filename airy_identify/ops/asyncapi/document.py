@@ -19,6 +19,7 @@ from airy_identify.ops.asyncapi.messages import (
 from airy_identify.settings import Settings
 from airy_identify.topics import (
     AIRY_PARTITIONS,
+    CONTACTS,
     CONVERSATION,
     IDENTITY,
     INTAKE,
@@ -44,17 +45,32 @@ _COMMANDS = (
     "ReleaseCommand",
     "ForgetCommand",
     "ResumeTokenCommand",
+    "ContactRowReceived",
+    "ConversationSeen",
 )
 _CONVERSATION_COMMANDS = ("ResumeSlip", "TokenSlip", "MessageReceived", "ForgetConversation")
 _ROWS = {
-    IDENTITY: ("ContactRow", "OwnerRow", "MergeRow", "ForgottenRow", "ProgressRow"),
+    IDENTITY: (
+        "ContactRow",
+        "OwnerRow",
+        "MergeRow",
+        "ForgottenRow",
+        "AiryContactRow",
+        "AiryRecordRow",
+        "AiryClaimsRow",
+        "SeenConversationRow",
+        "GoneRow",
+        "GoneQueueRow",
+        "ProgressRow",
+    ),
     CONVERSATION: ("ConversationRow", "ForgottenRow", "ProgressRow"),
     INTAKE: ("ProgressRow",),
     MESSAGES: ("ProgressRow",),
+    CONTACTS: ("ProgressRow",),
 }
 _SKIPS = ("SkipRecord",)
 _GENERATIONS = ("GenerationRecord",)
-_AIRY = {"messages": "AiryMessage", "channels": "AiryChannel"}
+_AIRY = {"messages": "AiryMessage", "channels": "AiryChannel", "contacts": "AiryMetadata"}
 
 
 def asyncapi(settings: Settings) -> Document:

@@ -315,10 +315,12 @@ def _sides(rows: Mapping[str, bytes | None]) -> list[str | None]:
 
 def _discard(settings: Settings, *, yes: bool, as_json: bool) -> None:
     async def find() -> Any:  # noqa: ANN401 - ops.generations.Old
-        airy = settings.topic_names.airy_messages
-        found = await read_topics(settings.kafka_bootstrap_servers, [airy])
-        partitions = found[airy].partitions if airy in found else settings.partitions
-        return await find_old(settings, table_partitions(settings, partitions))
+        names = settings.topic_names
+        found = await read_topics(settings.kafka_bootstrap_servers, [names.airy_messages, names.airy_contacts])
+        messages, contacts = (
+            found[name].partitions if name in found else 0 for name in (names.airy_messages, names.airy_contacts)
+        )
+        return await find_old(settings, table_partitions(settings, messages, contacts))
 
     old = run(find())
     if not as_json:

@@ -119,7 +119,7 @@ async def opening(gate: Gate, directory: Path) -> AsyncIterator[ShardSet]:
     finally:
         shards.stopping = True
         for shard in shards.shards:
-            shard.revoke()
+            shard.end()
             assert shard.task is not None
             shard.task.cancel()
             await asyncio.wait({shard.task})
