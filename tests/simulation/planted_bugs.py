@@ -32,7 +32,7 @@ PLANTED_BUGS = (
         "rows reach RocksDB before their commit",
         _SHARD,
         """            changelog_position = await asyncio.wait_for(
-                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+                self._transaction.commit(batch, position=max(position, self._answered_to + 1)), COMMIT_TIMEOUT_S
             )
         except TOO_LARGE as error:
             raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
@@ -40,7 +40,7 @@ PLANTED_BUGS = (
 """,
         """            self._sync(batch.rows.items(), self._changelog_position)
             changelog_position = await asyncio.wait_for(
-                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+                self._transaction.commit(batch, position=max(position, self._answered_to + 1)), COMMIT_TIMEOUT_S
             )
         except TOO_LARGE as error:
             raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
@@ -159,8 +159,8 @@ PLANTED_BUGS = (
     PlantedBug(
         "the store's position is taken from the first output, not from the changelog",
         _TRANSACTION,
-        "        base_offset = int(futures[-1].result().offset)\n",
-        "        base_offset = int(futures[0].result().offset)\n",
+        "        return self._position_after(futures[-1], sent[-1][1])\n",
+        "        return self._position_after(futures[0], sent[-1][1])\n",
     ),
     PlantedBug(
         "outputs have a transaction of their own",
