@@ -129,6 +129,10 @@ class Rebuilding:
     def said(self) -> str:
         return self.log_file.read_text()
 
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> None:
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -151,9 +155,11 @@ async def test_under_traffic_and_killed_on_the_way(make_installation: MakeInstal
                 await asyncio.wait({stopped}, timeout=0.3)
 
         calling = asyncio.create_task(traffic())
-        first = Rebuilding(here.beside, tmp_path / "first.log")
+        chosen = ("--table", IDENTITY, "--partition", str(PARTITION))
+        first = Rebuilding(here.beside, tmp_path / "first.log", *chosen)
 
         async def building() -> bool:
+            assert first.runs, first.said
             return f"{IDENTITY} {PARTITION}: building" in first.said
 
         await poll(building, "it did not begin")
@@ -162,6 +168,7 @@ async def test_under_traffic_and_killed_on_the_way(make_installation: MakeInstal
         second = Rebuilding(here.beside, tmp_path / "second.log")
 
         async def offered() -> bool:
+            assert second.runs, second.said
             return any(each.partition == PARTITION for each in await here.decided(WANTED))
 
         await poll(offered, "it was not offered")
