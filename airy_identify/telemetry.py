@@ -184,6 +184,12 @@ class WorkerMetrics:
             ("agent", "partition"),
             registry=registry,
         )
+        self._table_generation = Gauge(
+            "airy_identify_table_generation",
+            "The generation of its changelog that a table partition has: 1, and more with each rebuild",
+            ("agent", "partition"),
+            registry=registry,
+        )
         self._standby_state = Gauge(
             "airy_identify_standby_state",
             "1 for the state that a standby of this worker is in",
@@ -215,7 +221,7 @@ class WorkerMetrics:
         )
         self._states: dict[tuple[str, int], str] = {}
         self._standby_states: dict[tuple[str, int], str] = {}
-        self._of_shards = (self._paused_offset, self._table_offset, self._table_digest)
+        self._of_shards = (self._paused_offset, self._table_offset, self._table_digest, self._table_generation)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         """Note the state that a shard is in now."""
@@ -241,6 +247,10 @@ class WorkerMetrics:
         """
         self._table_offset.labels(agent, str(partition)).set(offset)
         self._table_digest.labels(agent, str(partition)).set(int.from_bytes(digest[:_DIGEST_SHOWN_BYTES], "big"))
+
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        """Note which generation of its changelog a table partition has."""
+        self._table_generation.labels(agent, str(partition)).set(generation)
 
     def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
         """Note the state that a standby is in now, and how far it is behind; one that has stopped is shown no more."""

@@ -64,6 +64,7 @@ from airy_identify.core.values import (
 )
 from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.wire.airy import Channel, encode_channel
+from airy_identify.wire.generations import CURRENT, Generation
 from airy_identify.wire.skips import Skip
 
 Made = TypeVar("Made", bound=Any)
@@ -453,3 +454,15 @@ def make_skip(**over: Any) -> Skip:
         "asked_at_ms": ACCEPTED_AT_MS,
     }
     return Skip(**defaults | over)
+
+
+def make_generation(**over: Any) -> Generation:
+    defaults: dict[str, Any] = {
+        "agent": "contact-identity",
+        "partition": 3,
+        "generation": 2,
+        "state": CURRENT,
+        "by": "ada@ops-1",
+        "written_at_ms": ACCEPTED_AT_MS,
+    }
+    return Generation(**defaults | over)

@@ -26,7 +26,8 @@ from airy_identify.core.values import (
     TenantId,
 )
 from airy_identify.kafka import partition_for
-from airy_identify.ops.reading import Advance, existing_partitions, read_partition, reader
+from airy_identify.ops.generations import current_changelogs, read_generations
+from airy_identify.ops.reading import Advance, read_partition, reader
 from airy_identify.settings import Settings
 from airy_identify.topics import CONVERSATION, IDENTITY
 from airy_identify.wire.errors import UndecodableError
@@ -76,8 +77,9 @@ async def find_contact(
         KafkaUnreachableError: No broker answers.
         TopicsError: There is no changelog.
     """
+    book = await read_generations(settings)
     async with reader(settings.kafka_bootstrap_servers) as consumer:
-        partitions = await existing_partitions(consumer, settings.topic_names.changelog(IDENTITY))
+        partitions = await current_changelogs(consumer, settings, IDENTITY, book)
         partition = partitions[partition_for(tenant.encode(), len(partitions))]
         keys: list[IdentityKey] = [wanted] if isinstance(wanted, IdentifierKey) else _keys_of(tenant, wanted)
         for row in await _latest(consumer, partition, keys, advance):
@@ -96,11 +98,11 @@ async def read_stats(settings: Settings, advance: Advance) -> AsyncIterator[Part
         KafkaUnreachableError: No broker answers.
         TopicsError: There is no changelog.
     """
+    book = await read_generations(settings)
     async with reader(settings.kafka_bootstrap_servers) as consumer:
         # All topics are looked up first: once partitions are assigned, the client knows only their topics.
         tables = {
-            table: await existing_partitions(consumer, settings.topic_names.changelog(table))
-            for table in (IDENTITY, CONVERSATION)
+            table: await current_changelogs(consumer, settings, table, book) for table in (IDENTITY, CONVERSATION)
         }
         for table, partitions in tables.items():
             for partition in partitions:

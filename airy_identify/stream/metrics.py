@@ -16,6 +16,9 @@ class ShardMetrics(Protocol):
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         """Note the digest of a table partition, and the offset of its log that was applied last."""
 
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        """Note which generation of its changelog a table partition has."""
+
     def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
         """Note the state that a standby is in now, and how many offsets of the changelog it has not read yet."""
 

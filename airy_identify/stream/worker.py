@@ -14,15 +14,18 @@ from airy_identify.stream.app import AgentSpec, make_app
 from airy_identify.stream.authorization import explained
 from airy_identify.stream.batch import Delivery
 from airy_identify.stream.broker_probe import BrokerProbe
+from airy_identify.stream.control import ControlReader
 from airy_identify.stream.faust_overrides.membership import MemberConsumer
+from airy_identify.stream.generations import Generations
 from airy_identify.stream.group import cluster_id
 from airy_identify.stream.membership import Membership
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.shard_parts import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
 from airy_identify.stream.shards import ShardSet
-from airy_identify.stream.skips import Skipping, SkipReader
+from airy_identify.stream.skips import Skipping
 from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.watchdog import Watchdog, WatchdogLimits
+from airy_identify.wire.generations import GenerationBook
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,7 @@ class FollowedChannels(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerParts:
-    """What a worker is made of. `check` returns why the topics are not as they have to be.
+    """What a worker is made of. `check` returns why the topics are not as they have to be; `generations` is a topic.
 
     `check_schemas` does the same for the schema registry, null when there is none; it is told whom to tell that it waits.
     """
@@ -62,6 +65,7 @@ class WorkerParts:
     clients: KafkaClients
     channels: FollowedChannels
     skipping: Skipping
+    generations: str
     agents: tuple[AgentSpec, ...]
     shards: tuple[ShardSpec, ...]
     shard_settings: ShardSettings
@@ -99,6 +103,7 @@ class Worker:
         self._phase = "waiting for Kafka"
         self._group_problem: str | None = None
         self._cluster_id: str | None = None
+        self._generations: Generations | None = None
 
     def stop(self) -> None:
         """Ask for the end, after the batches at hand."""
@@ -139,9 +144,16 @@ class Worker:
         self._supervise("the channel reader", self._parts.channels.run())
         await self._parts.channels.wait_until_ready()
         self._phase = "reading skips"
-        skips = SkipReader(self._parts.clients, self._parts.skipping.topic, self._parts.skipping.book)
+        skipping, clients = self._parts.skipping, self._parts.clients
+        skips = ControlReader(clients, skipping.topic, skipping.book.apply)
         self._supervise("the reader of skips", skips.run())
         await skips.wait_until_ready()
+        self._phase = "reading generations"
+        book, topic = GenerationBook(), self._parts.generations
+        reader = ControlReader(clients, topic, lambda record: book.apply(record.value))
+        self._supervise("the reader of generations", reader.run())
+        await reader.wait_until_ready()
+        self._generations = Generations(book=book, topic=topic, reader=reader, skips=skips)
         self._cluster_id = await cluster_id(self._parts.clients)
         self._phase = "joining the group"
 
@@ -180,6 +192,7 @@ class Worker:
             deliver=deliver,
             keep_answer=self._parts.keep_answer,
             skipping=self._parts.skipping,
+            generations=self._generations,
             cluster_id=self._cluster_id,
         )
         shards = self._shards = ShardSet(self._parts.shards, environment, on_death=self._fatal)

@@ -25,6 +25,7 @@ UNITS = (
     "_offset",
     "_digest",
     "_waiting",
+    "_generation",
 )
 LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome", "client"}
 """Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared, a client of the file."""

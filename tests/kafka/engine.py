@@ -66,6 +66,7 @@ class RecordingMetrics:
     paused: dict[tuple[str, int], int] = field(default_factory=dict)
     standbys: dict[tuple[str, int], tuple[str, int | None]] = field(default_factory=dict)
     stands: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
+    generations: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         pass
@@ -75,6 +76,9 @@ class RecordingMetrics:
 
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         self.stands[agent, partition] = (offset, digest)
+
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        self.generations[agent, partition] = generation
 
     def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
         self.standbys[agent, partition] = (state, behind)

@@ -40,6 +40,7 @@ from airy_identify.wire.conversation_commands import (
     TOKEN_SLIP,
     encode_conversation_command,
 )
+from airy_identify.wire.generations import GENERATION_RECORD, encode_generation
 from airy_identify.wire.rows import (
     CONTACT_ROW,
     CONVERSATION_ROW,
@@ -312,6 +313,7 @@ RECORDS: dict[str, Callable[[], bytes]] = {
     OWNER_ROW: lambda: encode_identity_row(make.make_owner("k-1")),
     CONVERSATION_ROW: lambda: encode_conversation_row(CONVERSATION),
     PROGRESS_ROW: lambda: encode_progress(Progress(offset=2**40, fingerprint=b"\x01\x02", digest=bytes(range(32)))),
+    GENERATION_RECORD: lambda: encode_generation(make.make_generation(handed_over_at=17)),
     SKIP_RECORD: lambda: encode_skip(make.make_skip(passed=True)),
     airy.MESSAGE: lambda: airy.encode_message(_MESSAGE),
     airy.CHANNEL: lambda: airy.encode_channel(make.make_channel()),
