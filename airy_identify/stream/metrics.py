@@ -15,6 +15,12 @@ class ShardMetrics(Protocol):
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         """Note the digest of a table partition, and the offset of its log that was applied last."""
 
+    def shard_behind(self, agent: str, partition: int, records: int) -> None:
+        """Note how many offsets of its log a running shard has not applied yet."""
+
+    def restore_behind(self, agent: str, partition: int, rows: int) -> None:
+        """Note how many offsets of its changelog an opening shard has not restored yet."""
+
     def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
         """Note the state that a standby is in now, and how many offsets of the changelog it has not read yet."""
 

@@ -70,6 +70,7 @@ class Shard:
         self.next_offset = -1
         self.read_to = -1
         self._changelog_position = 0
+        self._restore_to = 0
         self._synced_at = time.monotonic()
         self.processing_since: float | None = None
         self._settings = environment.settings
@@ -224,6 +225,7 @@ class Shard:
         known_at_ms = self._environment.clock_ms()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
+        self._restore_to = end[self.changelog]
         rows, self._changelog_position = await restore(
             self._consumer,
             self._store,
@@ -251,6 +253,8 @@ class Shard:
 
     def _note_restored(self, rows: int) -> None:
         self._check_wanted()
+        left = max(0, self._restore_to - (self._store.position or 0))
+        self._metrics.restore_behind(self.spec.agent, self.source.partition, left)
         if rows:
             self._metrics.rows_restored(self.spec.agent, rows)
 
@@ -319,7 +323,9 @@ class Shard:
                 None,
             ) from error
         position = self.read_to = await self._consumer.position(self.source)
+        stable = self._consumer.last_stable_offset(self.source)
         if not records:
+            self._metrics.shard_behind(self.spec.agent, self.source.partition, max(0, (stable or 0) - position))
             sync = time.monotonic() - self._synced_at > SYNC_EVERY_S
             # A fetch that brings nothing does not show that the shard is still ours: a commit does.
             reported = self._transaction.report_position(position, applied=self._applied, again=sync)
@@ -350,6 +356,7 @@ class Shard:
         self.next_offset, self._applied = last.offset + 1, True
         self._digest = digest
         self._metrics.table_stands(self.spec.agent, self.source.partition, last.offset, digest)
+        self._metrics.shard_behind(self.spec.agent, self.source.partition, max(0, (stable or 0) - position))
         self._metrics.batch_committed(self.spec.agent, len(batch), time.monotonic() - started)
 
     def _sync(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:

@@ -35,7 +35,7 @@ HUNG_UP = 499
 class RequestMetrics(Protocol):
     """Where the bridge counts its requests."""
 
-    def observe(self, *, route: str, status: int, duration_s: float) -> None:
+    def observe(self, *, route: str, status: int, duration_s: float, code: str | None = None) -> None:
         """Count one request: its route as declared (never the path as given), its status and how long it took."""
         ...
 
@@ -143,7 +143,7 @@ class _Router:
     def _note(self, request: web.Request, status: int, code: str | None, duration_s: float) -> None:
         endpoint = self._endpoints.get(request.path)
         route = UNKNOWN_ROUTE if endpoint is None else request.path
-        self._metrics.observe(route=route, status=status, duration_s=duration_s)
+        self._metrics.observe(route=route, status=status, duration_s=duration_s, code=code)
         level = logging.INFO if endpoint is None or endpoint.token else logging.DEBUG
         told = {
             "method": request.method,

@@ -12,7 +12,19 @@ MAKE: dict[str, Callable[[CollectorRegistry], object]] = {
     "bridge": BridgeMetrics,
     "both": SchemaRegistryMetrics,
 }
-UNITS = ("_seconds", "_bytes", "_ratio", "_rows", "_shards", "_state", "_pending", "_offset", "_digest", "_waiting")
+UNITS = (
+    "_seconds",
+    "_bytes",
+    "_ratio",
+    "_rows",
+    "_records",
+    "_shards",
+    "_state",
+    "_pending",
+    "_offset",
+    "_digest",
+    "_waiting",
+)
 LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome"}
 """Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared."""
 
