@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore soak contacts bench-failover scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,10 +11,14 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 MINUTES ?= 10
 SEEDS ?= 1000
 CONTACTS ?= 1000000
+AIRY_CONTACTS = $(if $(filter file,$(origin CONTACTS)),100000,$(CONTACTS))
+MESSAGES ?= 100000
+ROWS ?= 1000000
 REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
 PROCESSES ?= 2
 SECONDS ?= 60
+STANDBYS ?= 1
 SEQUENCES ?= 10000
 MUTMUT_VERSION := 3.8.1
 UV_VERSION := 0.13.9
@@ -58,14 +62,17 @@ planted-bugs: $(READY) ## Plant one bug at a time in a copy of the tree, and see
 mutation: $(READY) ## Mutate the core, and count what its tests kill (docs/mutation.md)
 	@$(BIN)/python -m tests.mutation $(MUTMUT_VERSION) $(ARGS)
 
-chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10
-	@CHAOS_MINUTES=$(MINUTES) $(BIN)/python -m pytest -q -s tests/kafka/test_chaos.py
+chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10, with STANDBYS=1 of each table
+	@CHAOS_MINUTES=$(MINUTES) CHAOS_STANDBYS=$(STANDBYS) $(BIN)/python -m pytest -q -s tests/kafka/test_chaos.py
 
 callers: $(READY) ## 200 HTTP callers at once while a worker and a bridge are killed, for SECONDS=60
 	@CALLERS_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s tests/kafka/test_callers.py
 
 simulate: $(READY) ## Crashes, rebalances and lost stores over a Kafka in memory, SEEDS=1000 times, or one SEED=17
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+contacts: $(READY) ## CONTACTS=100000 of Airy with MESSAGES=100000 in two random orders: the same tables, byte for byte
+	@CONTACTS=$(AIRY_CONTACTS) MESSAGES=$(MESSAGES) $(BIN)/python -m pytest -q -s tests/kafka/test_contacts.py -k any_order
 
 fuzz-http: $(READY) ## Generated HTTP requests against a running service, REQUESTS=5000 of them or more
 	@FUZZ_HTTP_REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/kafka/test_http_interface.py
@@ -78,6 +85,11 @@ scale: $(READY) ## What an identify costs, and a contact takes, with CONTACTS=10
 
 bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer (CONTACTS=1000000)
 	@$(BIN)/python -m benchmarks.restore --contacts $(CONTACTS)
+
+soak: $(READY) ## A worker's memory over time, at half of full speed for MINUTES=10 or more
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+bench-failover: $(READY) ## How long callers wait after kill -9 of a worker, without and with a standby (ROWS=1000000)
+	@$(BIN)/python -m benchmarks.failover --rows $(ROWS)
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
 	@$(PIP_INSTALL) uv==$(UV_VERSION)

@@ -9,13 +9,17 @@ import faust
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.stream.batch import Batch
+from airy_identify.stream.faust_overrides.assignor import membership_assignor
 from airy_identify.stream.faust_overrides.delivery import Inboxes, shard_topic
 from airy_identify.stream.faust_overrides.membership import MembershipApp
+from airy_identify.stream.membership import Membership
 
 Process = Callable[[ConsumerRecord, Batch], None]
 """What an agent does with one record: reads and writes rows, sends outputs. It must not block and must not await."""
 
 _YEARS_S = 10 * 365 * 24 * 60 * 60.0
+_HEARTBEAT_S_MAX = 1.0
+"""Members hear with their next heartbeat that one of them is gone, so this long an outage lasts longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,7 @@ def make_app(  # noqa: PLR0913 - one for each thing that Faust has to know
     session_timeout_s: float,
     data_dir: Path,
     agents: Iterable[AgentSpec],
+    membership: Membership,
     group_instance_id: str | None = None,
 ) -> tuple[faust.App, Inboxes]:
     """Return the app with its agents, and the inboxes that feed them. Nothing is started.
@@ -56,13 +61,14 @@ def make_app(  # noqa: PLR0913 - one for each thing that Faust has to know
         value_serializer="raw",
         topic_disable_leader=True,
         topic_allow_declare=False,
-        table_standby_replicas=0,
+        PartitionAssignor=membership_assignor(membership),
+        table_standby_replicas=1,  # with 0 and no tables Faust does not ask its PartitionAssignor
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=group_instance_id,
         consumer_max_fetch_size=1,
         broker_max_poll_interval=_YEARS_S,
         broker_session_timeout=session_timeout_s,
-        broker_heartbeat_interval=session_timeout_s / 4,
+        broker_heartbeat_interval=min(session_timeout_s / 4, _HEARTBEAT_S_MAX),
         broker_rebalance_timeout=session_timeout_s * 2,
         broker_request_timeout=max(session_timeout_s * 2, 20.0),
     )

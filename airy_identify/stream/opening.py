@@ -22,7 +22,10 @@ RESTORE_RECORDS_MAX = 5_000
 RESTORE_POLL_MS = 10
 _POLL_MS = 500
 
-LOOK = 'run `airy-identify verify` to see what differs; README, "A shard that stays closed", says what to do'
+LOOK = (
+    "run `airy-identify verify` to see what differs, and `airy-identify rebuild --check` to see whether it can be made "
+    'again; README, "A shard that stays closed", says when'
+)
 
 
 class LogRange(NamedTuple):
@@ -47,12 +50,15 @@ class RestoreRules:
         now_ms: The clock.
         cluster_id: Which cluster this is; null when unknown.
         whole: The changelog has to reach back to its beginning, for it describes a whole table.
+        written_to: Where the changelog ends when what is not decided yet is counted too; null when all is decided. A
+            store may stand there: its owner knows of a commit before the partition is marked with it.
     """
 
     max_age_ms: int
     now_ms: Callable[[], int]
     cluster_id: str | None = None
     whole: bool = True
+    written_to: int | None = None
 
 
 async def check_partition_count(consumer: AIOKafkaConsumer, topic: str, expected: int | None) -> None:
@@ -122,20 +128,27 @@ async def check_fingerprint(
         )
 
 
-async def restore(
-    consumer: AIOKafkaConsumer, store: Store, log: LogRange, rules: RestoreRules, *, on_fetch: Callable[[int], None]
+async def restore(  # noqa: PLR0913 - two that are told, one that tells
+    consumer: AIOKafkaConsumer,
+    store: Store,
+    log: LogRange,
+    rules: RestoreRules,
+    *,
+    on_fetch: Callable[[int], None],
+    known_at_ms: int | None = None,
 ) -> tuple[int, int]:
     """Bring the store up to the end of its changelog; return how many rows were read, and the store's position.
 
     A store that is too old is restored from the start: tombstones that it has not seen may be gone. It is as old as it
     was until the end is reached, also for whoever goes on after a crash on the way. `on_fetch` is told how many rows
-    each fetch has brought; what it raises ends the restore.
+    each fetch has brought; what it raises ends the restore. `known_at_ms` is a time before the end was asked for, and
+    so when the store will have been up to date; null for now.
 
     Raises:
         ShardClosedError: the store does not belong to this changelog; both are left alone.
         RestoreTooOldError: so much time passed on the way that tombstones may be gone which were still to be read.
     """
-    started_ms = synced_at_ms = rules.now_ms()
+    started_ms = synced_at_ms = rules.now_ms() if known_at_ms is None else known_at_ms
     state = store.open()
     if rules.whole and log.begin > 0:
         raise ShardClosedError(
@@ -143,7 +156,7 @@ async def restore(
         )
     if state is not None:
         _check_store(store, state, log, rules)
-        if _age_ms(state.synced_at_ms, rules) > rules.max_age_ms:
+        if age_ms(state.synced_at_ms, rules) > rules.max_age_ms:
             await _check_continuity(consumer, store, state.position, log, on_fetch=on_fetch)
             store.wipe()
             state = None
@@ -155,7 +168,7 @@ async def restore(
 
     def fetched(count: int) -> None:
         on_fetch(count)
-        if _age_ms(synced_at_ms, rules) > 2 * rules.max_age_ms:
+        if age_ms(synced_at_ms, rules) > 2 * rules.max_age_ms:
             raise RestoreTooOldError(f"{store.path}: restoring it has taken longer than its changelog keeps tombstones")
 
     async for records in read_range(consumer, LogRange(log.partition, position - known, log.end), on_fetch=fetched):
@@ -199,14 +212,15 @@ def _check_store(store: Store, state: StoreState, log: LogRange, rules: RestoreR
             f"{log.place}: the directory {store.path} belongs to the cluster {state.cluster_id}, not to "
             f"{rules.cluster_id}, and stands at offset {state.position}; set AIRY_IDENTIFY_DATA_DIR to another directory"
         )
-    if state.position > log.end:
+    end = log.end if rules.written_to is None else rules.written_to
+    if state.position > end:
         raise ShardClosedError(
             f"{log.place}: the directory {store.path} stands at offset {state.position}, but the changelog ends at "
-            f"{log.end}: it lost its end, or was made anew; {LOOK}"
+            f"{end}: it lost its end, or was made anew; {LOOK}"
         )
 
 
-def _age_ms(synced_at_ms: int, rules: RestoreRules) -> int:
+def age_ms(synced_at_ms: int, rules: RestoreRules) -> int:
     """Return how old a store is. A clock may have jumped either way: how far apart the times are is all that is known."""
     return abs(rules.now_ms() - synced_at_ms)
 

@@ -1,5 +1,6 @@
 """What a shard is made of: what it reads and writes, the settings it works by, and what it shares with the others."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,13 +8,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from aiokafka.errors import IllegalOperation, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.kafka import KafkaClients
 from airy_identify.stream.batch import Answer, Batch, Delivery
+from airy_identify.stream.errors import StreamError
+from airy_identify.stream.generations import Generations
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.skips import Skipping
 from airy_identify.stream.store import StoreMemory
+from airy_identify.topics import of_generation
+from airy_identify.wire.generations import FIRST
 
 
 class ShardState(StrEnum):
@@ -25,6 +31,26 @@ class ShardState(StrEnum):
     PAUSED = "paused"
     CLOSED = "closed"
     STOPPED = "stopped"
+
+
+EXPECTED_ERRORS = (KafkaError, IllegalOperation, TimeoutError, asyncio.CancelledError, StreamError, OSError)
+"""What brokers, networks and rebalances bring with them: worth a line in the log, without a traceback."""
+
+
+class Occupant(Protocol):
+    """Who has the directory of a table partition: a shard, or a follower."""
+
+    wanted: bool
+
+    @property
+    def position(self) -> int | None:
+        """The changelog offset that its store has next; null while it is new or not open."""
+
+    def end(self) -> None:
+        """Ask it to end."""
+
+    async def ended(self) -> None:
+        """Return when it has ended and the directory is free."""
 
 
 class Prepare(Protocol):
@@ -49,6 +75,11 @@ class ShardSpec:
     compacted: bool = False
     prepare: Prepare | None = None
 
+    @property
+    def has_table(self) -> bool:
+        """Whether there is more in the changelog than progress: it takes time to restore."""
+        return self.needs_whole_log
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSettings:
@@ -60,6 +91,11 @@ class ShardSettings:
     store_max_age_ms: int
     partition_counts: Mapping[str, int]
     group_instance_id: str | None = None
+    standby_replicas: int = 0
+
+    def directory(self, agent: str, partition: int, generation: int = FIRST) -> Path:
+        """Return where the store of a table partition is, in a generation of its changelog."""
+        return self.data_dir / self.app_id / of_generation(f"{agent}-{partition}", generation)
 
 
 def wall_clock_ms() -> int:
@@ -85,6 +121,7 @@ class KeepAnswer(Protocol):
 class ShardEnvironment:
     """What the shards of a process share. `skipping` is null where no record can be passed over.
 
+    `generations` is null where all tables are of the first.
     `cluster_id` is null when the brokers do not tell it; `clock_ms` is the time of day.
     """
 
@@ -95,5 +132,6 @@ class ShardEnvironment:
     deliver: Deliver
     keep_answer: KeepAnswer
     skipping: Skipping | None = None
+    generations: Generations | None = None
     cluster_id: str | None = None
     clock_ms: Callable[[], int] = field(default=wall_clock_ms)

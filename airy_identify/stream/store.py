@@ -48,6 +48,10 @@ class StoreMemory:
             bound_bytes // 2, allow_stall=False, cache=self.block_cache
         )
 
+    def used(self) -> int:
+        """Return how many bytes all stores use of the bound now."""
+        return int(self.block_cache.get_usage())
+
     def options(self) -> Options:
         """Return the options of one store. Bloom filters of 10 bits spare most reads of keys that are not there."""
         blocks = BlockBasedOptions()
@@ -79,10 +83,14 @@ class StoreState:
 
 
 class Store:
-    """One RocksDB directory. `get` is valid between `open` and `close`."""
+    """One RocksDB directory. `get` is valid between `open` and `close`.
+
+    `position` is the changelog offset that comes next, null while there is none, or the directory is not open.
+    """
 
     def __init__(self, path: Path, memory: StoreMemory) -> None:
         self.path = path
+        self.position: int | None = None
         self._memory = memory
         self._db: Rdict | None = None
 
@@ -91,11 +99,13 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = self._open_or_make()
-            return read_state(self._db)
+            state = read_state(self._db)
         except StreamError:
             raise
         except Exception as error:
             raise self._failed("be opened", error) from error
+        self.position = None if state is None else state.position
+        return state
 
     def _open_or_make(self) -> Rdict:
         """Open the directory; one that is damaged is thrown away, since the changelog has everything."""
@@ -155,6 +165,7 @@ class Store:
             db.write(batch)
         except Exception as error:
             raise self._failed("be written", error) from error
+        self.position = position
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield all rows in key order. To be used up before the store is closed: a live iterator keeps the lock."""
@@ -162,7 +173,7 @@ class Store:
 
     def close(self) -> None:
         """Close the directory; another process may open it then. What a full disk does not take now is restored."""
-        db, self._db = self._db, None
+        db, self._db, self.position = self._db, None, None
         if db is not None:
             try:
                 db.close()

@@ -12,9 +12,23 @@ MAKE: dict[str, Callable[[CollectorRegistry], object]] = {
     "bridge": BridgeMetrics,
     "both": SchemaRegistryMetrics,
 }
-UNITS = ("_seconds", "_bytes", "_ratio", "_rows", "_shards", "_state", "_pending", "_offset", "_digest", "_waiting")
-LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome"}
-"""Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared."""
+UNITS = (
+    "_clients",
+    "_broken",
+    "_seconds",
+    "_bytes",
+    "_ratio",
+    "_rows",
+    "_shards",
+    "_state",
+    "_pending",
+    "_offset",
+    "_digest",
+    "_waiting",
+    "_generation",
+)
+LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome", "client"}
+"""Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared, a client of the file."""
 
 
 def declared(process: str) -> list[MetricWrapperBase]:

@@ -20,7 +20,7 @@ from tests.kafka.service import Service, channels_of, make_tenants, put_channels
 
 JWT_SECRET = "dGVzdC1zZWNyZXQtb2YtdGhpcnR5LXR3by1ieXRlcy1vci1tb3Jl"
 SYSTEM_TOKEN = "test-system-token"
-TENANTS = 250
+TENANTS = 280
 """How many tests and examples can have a tenant of the shared service to themselves."""
 
 

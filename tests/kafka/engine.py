@@ -64,7 +64,9 @@ class RecordingMetrics:
     reopened: list[tuple[str, str]] = field(default_factory=list)
     restored: collections.Counter[str] = field(default_factory=collections.Counter)
     paused: dict[tuple[str, int], int] = field(default_factory=dict)
+    standbys: dict[tuple[str, int], tuple[str, int | None]] = field(default_factory=dict)
     stands: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
+    generations: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         pass
@@ -75,11 +77,20 @@ class RecordingMetrics:
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         self.stands[agent, partition] = (offset, digest)
 
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        self.generations[agent, partition] = generation
+
+    def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
+        self.standbys[agent, partition] = (state, behind)
+
     def shard_reopened(self, agent: str, cause: str) -> None:
         self.reopened.append((agent, cause))
 
     def rows_restored(self, agent: str, rows: int) -> None:
         self.restored[agent] += rows
+
+    def watch_store_memory(self, used: Callable[[], int]) -> None:
+        pass
 
     def batch_committed(self, agent: str, records: int, seconds: float) -> None:
         pass

@@ -179,6 +179,9 @@ class Fuzz:
         headers = [*headers, *self._reply()] if pick.random() < 0.5 else [*self._reply(), *headers]
         if pick.random() < 0.2:
             headers.insert(0, (pick.choice(("", "traceparent", "airy_identify_code", "ü\n")), pick.randbytes(20)))
+        if pick.random() < 0.02:
+            name = pick.choice((b"\xff", b"kafka_replyTopic\x80", pick.randbytes(9))).decode(errors="surrogateescape")
+            headers.insert(pick.randrange(len(headers) + 1), (name, pick.randbytes(5)))
         return headers, correlation_id
 
     def _correlation(self) -> tuple[Headers, bytes | None]:

@@ -2,7 +2,8 @@
 
 The load has every command in it, and people whom they merge, part and forget all the time.
 
-`CHAOS_MINUTES` and `CHAOS_SEED` make it longer or another one: `make chaos MINUTES=10`.
+`CHAOS_MINUTES` and `CHAOS_SEED` make it longer or another one: `make chaos MINUTES=10`. Each table has a standby, or as
+many as `CHAOS_STANDBYS` says: `make chaos STANDBYS=0`.
 """
 
 import asyncio
@@ -22,16 +23,17 @@ from airy_identify.settings import Settings
 from airy_identify.stream.store import Store, StoreMemory
 from airy_identify.topics import AIRY_PARTITIONS, CONVERSATION, IDENTITY, declare
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, ERROR_RESPONSE
-from airy_identify.wire.commands import decode_command
 from airy_identify.wire.conversation_commands import decode_conversation_command
 from airy_identify.wire.rows import PROGRESS_KEY
 from tests.kafka.chaos_load import CHANNELS, Load
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import Oracle, Rows, everything_is_applied, fold, nonempty, read
 from tests.kafka.service import poll, put_channels
+from tests.records import asked_in
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
+STANDBYS = int(os.environ.get("CHAOS_STANDBYS", "1"))
 WORKERS = 3
 FROZEN_S = (7.0, 11.0)
 """How long a worker is frozen: longer than the session timeout of 6 s."""
@@ -125,7 +127,9 @@ async def test_nothing_is_lost_doubled_or_wrong(
     make_installation: Callable[..., Awaitable[Settings]], tmp_path: Path
 ) -> None:
     settings = await make_installation(
-        channel_tenants={channel: tenant for tenant, channel in CHANNELS.items()}, requests_tenants=None
+        channel_tenants={channel: tenant for tenant, channel in CHANNELS.items()},
+        requests_tenants=None,
+        standby_replicas=STANDBYS,
     )
     await put_channels(settings, CHANNELS.values())
     load = Load(settings, random.Random(SEED), MINUTES)
@@ -150,11 +154,12 @@ async def test_nothing_is_lost_doubled_or_wrong(
     await assert_exactly_once(settings, load)
     await assert_the_forgotten_stay_forgotten(settings, load)
     await assert_replay(settings, load, fresh)
+    await assert_every_copy_is_a_prefix_of_its_changelog(settings, havoc.workers)
 
 
 async def assert_exactly_once(settings: Settings, load: Load) -> None:
     names = settings.topic_names
-    commands = [decode_command(record.value).request_id for record in await read(settings, names.identity_commands)]
+    commands = [command.request_id for command in asked_in(await read(settings, names.identity_commands))]
     assert collections.Counter(commands) == collections.Counter(load.requests.keys())
     conversation_log = [
         decode_conversation_command(record.value) for record in await read(settings, names.conversation_commands)
@@ -189,19 +194,19 @@ async def assert_the_forgotten_stay_forgotten(settings: Settings, load: Load) ->
     answers = {record.key.decode(): json.loads(record.value) for record in await read(settings, names.responses)}
     forgotten: set[str] = set()
     done: collections.Counter[str] = collections.Counter()
-    for record in await read(settings, names.identity_commands):  # in order within a tenant
-        request_id = decode_command(record.value).request_id
+    for command in asked_in(await read(settings, names.identity_commands)):  # in order within a tenant
+        request_id = command.request_id
         answer = answers[request_id]
         if request_id not in load.mingled:
             continue
         told = {answer.get(name, {}).get("id") for name in ("contact", "restored")} | {*answer.get("merged", ())}
         assert not told & forgotten, "somebody forgotten came back"
         fields = load.requests[request_id]
-        command = fields.get("command", "identify")
-        done[f"{command} {answer['code']}" if "code" in answer else command] += 1
+        name = fields.get("command", "identify")
+        done[f"{name} {answer['code']}" if "code" in answer else name] += 1
         done["merged automatically"] += len(answer.get("merged", ()))
         done["conflicts"] += len(answer.get("warnings", ()))
-        if command == "forget" and "code" not in answer:
+        if name == "forget" and "code" not in answer:
             forgotten.add(fields["contact_id"])
     print(f"mingled: {dict(sorted(done.items()))}")  # noqa: T201
     commands = ("identify", "merge", "unmerge", "release", "forget", "info", "resume_token")
@@ -221,3 +226,24 @@ async def assert_replay(settings: Settings, load: Load, fresh: ServiceProcess) -
         stores = rows_of_stores(fresh.data_dir, names.app_id, table, settings.partitions)
         assert stores == fold(await read(settings, names.changelog(table)))
     assert await read(settings, names.dead_letters) == []
+
+
+async def assert_every_copy_is_a_prefix_of_its_changelog(settings: Settings, workers: list[ServiceProcess]) -> None:
+    """Whatever shards and standbys left behind when they were killed: it is what the changelog said up to there."""
+    names = settings.topic_names
+    copies: collections.Counter[str] = collections.Counter()
+    for table in (IDENTITY, CONVERSATION):
+        changelog = await read(settings, names.changelog(table))
+        for worker in workers:
+            for partition in range(settings.partitions):
+                store = Store(worker.data_dir / names.app_id / f"{table}-{partition}", StoreMemory())
+                if not (store.path / "CURRENT").exists():
+                    continue
+                state = store.open()
+                rows = {key: row for key, row in store.rows() if key != PROGRESS_KEY}
+                store.close()
+                before = 0 if state is None else state.position
+                known = [each for each in changelog if each.partition == partition and each.offset < before]
+                assert rows == fold(known).get(partition, {}), f"{store.path} at {before}"
+                copies[table] += 1
+    assert all(copies[table] > 0 for table in (IDENTITY, CONVERSATION)), "there was nothing to compare"

@@ -29,6 +29,7 @@ from tests.kafka.foreign import (
 )
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import read
+from tests.kafka.runbook import entry
 from tests.kafka.service import Answer, Service, poll
 
 
@@ -224,7 +225,7 @@ async def test_a_worker_whose_schemas_are_not_registered_says_so_and_ends(
 
 
 async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
-    service: Service, registry: LocalRegistry
+    service: Service, registry: LocalRegistry, tmp_path: Path
 ) -> None:
     settings, topic = service.settings, service.settings.topic_names.airy_messages
     writer, who = ForeignWriter(settings, registry.url), f"person-{uuid.uuid4()}"
@@ -257,9 +258,15 @@ async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
     assert (await service.identify(external_id=f"meanwhile-{uuid.uuid4()}"))["status"] == 200
     assert "schema registry at" in service.worker.log_file.read_text(encoding="utf-8")
 
-    await registry.start()
-    await until_last_message(service, who, "sent at 59")
-    await service.worker.until_ready()
+    async with entry("The schema registry is down", tmp_path) as book:
+        book.use(settings, service.worker)
+        said = await book.run("Check")
+        assert "schema registry at" in said
+        assert said.endswith("the registry does not answer\n")
+        await registry.start()
+        await until_last_message(service, who, "sent at 59")
+        await book.run("Act")
+        await book.run("Verify")
 
     async def all_here() -> bool:
         received = await read(settings, settings.topic_names.conversation_commands)

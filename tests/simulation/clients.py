@@ -258,6 +258,9 @@ class SimulatedConsumer:
         assert position is not None, "the reader has no position and no policy to find one"
         return position
 
+    def last_stable_offset(self, partition: TopicPartition) -> int:
+        return self._broker.end(partition, read_committed=True)
+
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[ConsumerRecord]]:
         if self._stopped:
             raise ConsumerStoppedError

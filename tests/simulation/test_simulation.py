@@ -13,7 +13,7 @@ def test_nothing_is_lost_or_done_twice_whatever_happens() -> None:
     assert not result.failures, "\n".join(result.failures)
     missing = {str(sentinel) for sentinel in Sentinel} - set(result.figures)
     assert not missing, "the seeds have too little in store"
-    for figure in ("reruns", "fenced requests", "aborted transactions", "reopened shards"):
+    for figure in ("reruns", "fenced requests", "aborted transactions", "reopened shards", "standbys compared"):
         assert result.figures[figure] > SEEDS, f"{figure}: {result.figures[figure]}"
 
 

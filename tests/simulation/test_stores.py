@@ -2,64 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka.structs import TopicPartition
 
 from airy_identify.stream.errors import RestoreTooOldError
-from airy_identify.stream.opening import LogRange, RestoreRules, restore
 from airy_identify.stream.shard_parts import ShardState
-from airy_identify.stream.store import Store
 from airy_identify.topics import IDENTITY
-from tests.simulation.agents import NAMES, PARTITIONS, Stamps, make_agents
-from tests.simulation.broker import Broker
-from tests.simulation.clients import SimulatedConsumer, Wire
-from tests.simulation.clock import Clock, VirtualLoop
+from tests.simulation.agents import NAMES, Stamps, make_agents
+from tests.simulation.one_changelog import DAY_S, RECORDS, World
 from tests.simulation.oracle import Oracle
-from tests.simulation.workers import MEMORY, Surroundings, Worker, watched
-
-CHANGELOG = TopicPartition(NAMES.changelog(IDENTITY), 0)
-DAY_S = 24 * 60 * 60
-MAX_AGE_MS = 3 * DAY_S * 1000
-RECORDS = 40
-
-
-class World:
-    """A broker with a changelog, a clock and a loop."""
-
-    def __init__(self, directory: Path) -> None:
-        self.clock = Clock()
-        self.loop = VirtualLoop(self.clock)
-        self.broker = Broker(PARTITIONS, self.clock, random.Random(1))
-        self.store = Store(directory / "store", MEMORY)
-        self.steps = 0
-
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        with self.clock.everywhere():
-            return self.loop.run_until_complete(work)
-
-    async def restore(self, on_step: Callable[[int], None] = lambda _: None) -> None:
-        def step() -> None:
-            self.steps += 1
-            on_step(self.steps)
-
-        consumer: Any = SimulatedConsumer(self.broker, Wire(random.Random(1), step), read_committed=True)
-        log = LogRange(CHANGELOG, 0, self.broker.logs[CHANGELOG].end)
-        rules = RestoreRules(max_age_ms=MAX_AGE_MS, now_ms=self.clock.now_ms)
-        await restore(consumer, self.store, log, rules, on_fetch=lambda _: None)
-
-    def write(self) -> None:
-        for number in range(RECORDS):
-            self.broker.append(CHANGELOG, b"key %d" % number, b"row")
-
-    def synced_at_ms(self) -> int:
-        state = self.store.open()
-        self.store.close()
-        assert state is not None
-        return state.synced_at_ms
+from tests.simulation.workers import Surroundings, Worker, watched
 
 
 @pytest.fixture
@@ -92,6 +47,15 @@ def test_a_restore_that_is_cut_short_leaves_the_store_as_old_as_it_was(world: Wo
     assert rows <= len(list(world.store.rows())) == RECORDS
     world.store.close()
     assert world.synced_at_ms() >= synced_at_ms + 2 * DAY_S * 1000
+
+
+def test_a_store_is_as_old_as_what_was_known_of_the_end(world: World) -> None:
+    asked_at_ms = world.clock.now_ms()
+    world.write()
+    world.clock.put_forward_s += 2 * DAY_S  # between the question and the restore
+    world.run(world.restore(known_at_ms=asked_at_ms))
+    world.store.close()
+    assert world.synced_at_ms() == asked_at_ms
 
 
 def test_a_restore_that_a_week_interrupts_is_given_up(world: World) -> None:

@@ -5,17 +5,20 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from airy_identify.stream import control, turning
+from airy_identify.stream import follower as follower_module
 from airy_identify.stream import shard as shard_module
 from airy_identify.stream import shards as shards_module
 from airy_identify.stream.app import AgentSpec, Process, _stream_function
-from airy_identify.stream.batch import Answer, Batch, Delivery
+from airy_identify.stream.batch import Answer, Batch, Delivery, TableOnlyBatch
 from airy_identify.stream.faust_overrides.delivery import Inboxes
+from airy_identify.stream.follower import Follower, FollowerState
 from airy_identify.stream.shard import Shard
 from airy_identify.stream.shard_parts import ShardEnvironment, ShardSettings, ShardSpec, ShardState
 from airy_identify.stream.shards import ShardSet
@@ -24,6 +27,7 @@ from airy_identify.topics import DELETE_RETENTION_MS
 from tests.kafka.engine import RecordingMetrics
 from tests.simulation.agents import LOGS, NAMES, PARTITIONS, SPECS
 from tests.simulation.broker import Broker
+from tests.simulation.builders import Followed
 from tests.simulation.clients import SimulatedClients, Wire
 from tests.simulation.oracle import Oracle, published
 
@@ -32,11 +36,12 @@ MEMORY = StoreMemory()
 
 
 class Shards(RecordingMetrics):
-    """Counts what shards tell, and knows every shard of a process: also one that another has taken the place of."""
+    """Counts what shards tell, and knows every shard and standby of a process: also one that another has replaced."""
 
     def __init__(self) -> None:
         super().__init__()
         self.all: list[Shard] = []
+        self.followers: list[Follower] = []
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,10 @@ class Worker:
             keep_answer=_nobody_refuses,
             cluster_id="the only one",
         )
+        self._followed = Followed(self._around.broker, self.wire)
+        environment = replace(environment, generations=self._followed.generations)
         self.metrics.all.clear()
+        self.metrics.followers.clear()
         self.shards = ShardSet(SPECS, environment, on_death=self._around.on_death)
         for agent, log in LOGS.items():
             spec = AgentSpec(name=agent, log=log, process=self._watched(agent, self._around.agents[agent]))
@@ -97,22 +105,25 @@ class Worker:
             self._agents.append(asyncio.ensure_future(_stream_function(spec)(stream)))
         self.alive = True
 
-    def assign(self, generation: int, partitions: Iterable[tuple[str, int]]) -> None:
+    def assign(
+        self, generation: int, partitions: Iterable[tuple[str, int]], standby: Iterable[tuple[str, int]] = ()
+    ) -> None:
         """Tell it what the group has decided, unless it knows of a later decision already."""
         if self.alive and generation > self._generation:
             self._generation = generation
-            self.shards.assign(partitions)
+            self.shards.assign(partitions, standby)
 
     def kill(self) -> None:
         """End it at once. What was on its way to the broker may have got there or not."""
         self.alive = False
         self.wire.connected.clear()
         self.shards.stopping = True
-        for shard in self.metrics.all:
-            shard.wanted = False
-            shard._store.close()
-            if shard.task is not None:
-                shard.task.cancel()
+        occupants: list[Shard | Follower] = [*self.metrics.all, *self.metrics.followers]
+        for each in occupants:
+            each.wanted = False
+            each._store.close()
+            if each.task is not None:
+                each.task.cancel()
         self._end_agents()
 
     async def stop(self) -> None:
@@ -141,9 +152,13 @@ class Worker:
     def stuck(self) -> list[str]:
         """Name shards that wait for an operator."""
         states = (ShardState.PAUSED, ShardState.CLOSED)
-        return [f"{shard.name}: {shard.reason}" for shard in self.metrics.all if shard.state in states]
+        stuck = [f"{shard.name}: {shard.reason}" for shard in self.metrics.all if shard.state in states]
+        return stuck + [
+            f"{each.name}: {each.reason}" for each in self.metrics.followers if each.state is FollowerState.CLOSED
+        ]
 
     def _end_agents(self) -> None:
+        self._followed.end()
         for task in self._agents:
             task.cancel()
         self._agents.clear()
@@ -156,6 +171,8 @@ class Worker:
         def watch(record: ConsumerRecord, batch: Batch) -> None:
             before = {partition: len(sent) for partition, sent in published(batch).items()}
             process(record, batch)
+            if isinstance(batch, TableOnlyBatch):
+                return
             new = [(partition, sent[before.get(partition, 0) :]) for partition, sent in published(batch).items()]
             self._around.oracle.ran(agent, record, [(partition, sent) for partition, sent in new if sent])
 
@@ -168,7 +185,7 @@ def _nobody_refuses(batch: Batch, answer: Answer, why: str, now_ms: int) -> None
 
 @contextmanager
 def watched(oracle: Oracle) -> Iterator[None]:
-    """Let the oracle look at every store after each write, and every worker know its shards."""
+    """Let the oracle look at every store after each write, and every worker know its shards and standbys."""
 
     class WatchedStore(Store):
         def write(
@@ -188,5 +205,27 @@ def watched(oracle: Oracle) -> Iterator[None]:
             assert isinstance(environment.metrics, Shards)
             environment.metrics.all.append(self)
 
-    with patch.object(shard_module, "Store", WatchedStore), patch.object(shards_module, "Shard", KnownShard):
+    class KnownFollower(Follower):
+        def __init__(
+            self,
+            changelog: TopicPartition,
+            directory: Path,
+            environment: ShardEnvironment,
+            *,
+            whole: bool = True,
+            on_change: Callable[[Follower], None] = lambda _: None,
+        ) -> None:
+            super().__init__(changelog, directory, environment, whole=whole, on_change=on_change)
+            assert isinstance(environment.metrics, Shards)
+            environment.metrics.followers.append(self)
+
+    with (
+        patch.object(shard_module, "Store", WatchedStore),
+        patch.object(follower_module, "Store", WatchedStore),
+        patch.object(shards_module, "Shard", KnownShard),
+        patch.object(shards_module, "Follower", KnownFollower),
+        patch.object(turning, "Follower", KnownFollower),
+        patch.object(control, "_POLL_MS", 5_000),  # readers wake when something comes; polling would only cost time
+        patch.object(control, "_POLL_S", 0.02),
+    ):
         yield

@@ -20,6 +20,8 @@ from airy_identify.core.values import RequestId
 from airy_identify.intake.accept import accept
 from airy_identify.intake.policy import Request as GivenRequest
 from airy_identify.kafka import partition_for
+from airy_identify.stream.follower import Follower, FollowerState
+from airy_identify.stream.shard import Shard
 from airy_identify.stream.shard_parts import ShardState
 from airy_identify.topics import CONVERSATION, DELETE_RETENTION_MS, IDENTITY
 from airy_identify.wire.airy import encode_message
@@ -28,12 +30,13 @@ from airy_identify.wire.headers import CORRELATION_ID
 from airy_identify.wire.rows import PROGRESS_KEY
 from tests.builders import CHANNEL_ID, make_message
 from tests.kafka.replay import fold, nonempty, replay
-from tests.simulation.agents import DIRECTORY, LOGS, NAMES, PARTITIONS, POLICY, Stamps, make_agents
+from tests.simulation.agents import DIRECTORY, GENERATIONS_MAX, LOGS, NAMES, PARTITIONS, POLICY, Stamps, make_agents
 from tests.simulation.broker import Broker
+from tests.simulation.builders import Builder
 from tests.simulation.clients import troubles
 from tests.simulation.clock import Clock, VirtualLoop
 from tests.simulation.inputs import AiryMessage, Input, Request, Sentinel, make_inputs
-from tests.simulation.oracle import Oracle
+from tests.simulation.oracle import Oracle, Replica
 from tests.simulation.workers import SESSION_TIMEOUT_S, Surroundings, Worker, watched
 
 WORKERS = 3
@@ -42,6 +45,7 @@ STEPS_BETWEEN_MAX = 60
 STEPS_MAX = 100_000
 QUIET_DEADLINE_S = 120.0
 _IN_MEMORY = Path("/dev/shm")
+_TABLE_LOGS = (LOGS[IDENTITY], LOGS[CONVERSATION])
 _ALL_PARTITIONS = [(log, number) for log in LOGS.values() for number in range(PARTITIONS[log])]
 
 
@@ -112,10 +116,13 @@ class World:
         # The oracle has agents and stamps of its own, so that looking does not change what happens.
         self.oracle = Oracle(self.broker, make_agents(Stamps(random.Random(seed), clock.now_ms)))
         self.broker.on_commit = self.oracle.committed
+        self._builder_agents = make_agents(Stamps(random.Random(seed), clock.now_ms))
         around = Surroundings(self.broker, self.oracle, make_agents(self._stamps), self._step, self._failures.append)
         self.oracle.failures = self._failures  # who calls it may treat an error as one of Kafka's
         self.workers = [Worker(f"worker {n}", root / str(n), around, self._dice) for n in range(WORKERS)]
         self._last_record: tuple[TopicPartition, bytes | None, bytes | None, Any] | None = None
+        self.builders: list[Builder] = []
+        self._builder_directories = [root / "rebuild", root / "rebuild-elsewhere"]
         self._tasks: set[asyncio.Task[None]] = set()
         loop.set_exception_handler(self._lost_error)
 
@@ -135,6 +142,8 @@ class World:
         return Outcome(self.seed, self.steps, self.oracle.batches, self.oracle.reruns, self._summary(), self._trace)
 
     def kill_all(self) -> None:
+        for builder in self.builders:
+            builder.kill()
         for worker in self._alive():
             worker.kill()
 
@@ -192,6 +201,8 @@ class World:
         """Do what a sentinel says; return whether there was anybody to do it to."""
         if sentinel in {Sentinel.DUPLICATE, Sentinel.COMPACT, Sentinel.A_WEEK, Sentinel.REBALANCE}:
             return self._befall_all(sentinel)
+        if sentinel in {Sentinel.REBUILD, Sentinel.REBUILD_ENDS}:
+            return self._befall_rebuild(sentinel)
         down = sentinel in {Sentinel.RESTART, Sentinel.WIPE, Sentinel.BEHIND}
         candidates = [worker for worker in self.workers if worker.alive is not down]
         if not candidates:
@@ -232,6 +243,30 @@ class World:
             case _:
                 worker.wire.trouble.append(troubles(self._dice))
 
+    def _befall_rebuild(self, sentinel: Sentinel) -> bool:
+        alive = [builder for builder in self.builders if builder.alive]
+        if sentinel is Sentinel.REBUILD_ENDS:
+            if not alive:
+                return False
+            self._dice.choice(alive).kill()
+            return True
+        if len(alive) == len(self._builder_directories):
+            return False
+        self._builder_directories.reverse()
+        builder = Builder(
+            self.broker,
+            self._builder_directories[0],
+            self._dice,
+            self._builder_agents,
+            self._clock.now_ms,
+            self._step,
+            self._failures.append,
+        )
+        if self._dice.random() < 0.3 and not alive:
+            builder.wipe()
+        self.builders.append(builder)
+        return True
+
     def _befall_all(self, sentinel: Sentinel) -> bool:
         match sentinel:
             case Sentinel.DUPLICATE:
@@ -251,20 +286,27 @@ class World:
         before_ms = self._clock.now_ms() - DELETE_RETENTION_MS
         for agent in agents:
             for number in range(PARTITIONS[LOGS[agent]]):
-                self.broker.compact(TopicPartition(NAMES.changelog(agent), number), before_ms)
+                for generation in range(1, GENERATIONS_MAX + 1):
+                    self.broker.compact(TopicPartition(NAMES.changelog(agent, generation), number), before_ms)
+        self.broker.compact(TopicPartition(NAMES.generations, 0), before_ms)
 
     def _deal(self, *, late: bool) -> None:
-        """Deal all partitions to the workers that take part. Each learns of it at another time."""
+        """Deal all partitions, and some standbys, to the workers that take part. Each learns of it at another time."""
         members = [worker for worker in self._alive() if worker.wire.connected.is_set()]
         if not members:
             return
         hands: dict[str, list[tuple[str, int]]] = {worker.name: [] for worker in members}
+        standby: dict[str, list[tuple[str, int]]] = {worker.name: [] for worker in members}
         for partition in _ALL_PARTITIONS:
-            hands[self._dice.choice(members).name].append(partition)
+            owner, *others = self._dice.sample(members, len(members))
+            hands[owner.name].append(partition)
+            for other in others:
+                if partition[0] in _TABLE_LOGS and self._dice.random() < 0.4:
+                    standby[other.name].append(partition)
         self._generation += 1
         for worker in members:
             delay_s = self._dice.random() * 0.5 if late else 0.0
-            self._later(delay_s, partial(worker.assign, self._generation, hands[worker.name]))
+            self._later(delay_s, partial(worker.assign, self._generation, hands[worker.name], standby[worker.name]))
 
     def _later(self, delay_s: float, do: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(delay_s, do)
@@ -343,6 +385,8 @@ class World:
         while (reasons := self._unsettled()) and self._clock.now_s < deadline_s:
             await asyncio.sleep(0.25)
             self._check()
+        for builder in self.builders:
+            builder.kill()
         assert not reasons, f"nothing goes on any more: {reasons}"
 
     def _unsettled(self) -> list[str]:
@@ -355,6 +399,12 @@ class World:
             for each in shards
             if each.next_offset < self.oracle.replicas[f"{NAMES.app_id}-{each.name}"].applied_to
         ]
+        idle += [
+            f"the standby of {source} is {each.state}, {each.behind} offsets behind"
+            for worker in self._alive()
+            for source, each in worker.shards.standbys.items()
+            if each.state is not FollowerState.FOLLOWING or (each.position or 0) < self._replica(source).changelog_end
+        ]
         if len(shards) != len(_ALL_PARTITIONS):
             idle.append(f"{len(shards)} shards are wanted, not {len(_ALL_PARTITIONS)}")
         return idle or self.oracle.behind()
@@ -366,7 +416,7 @@ class World:
         answers: Counter[Any] = Counter()
         for agent in (IDENTITY, CONVERSATION):
             replayed = replay(self.oracle.visible(LOGS[agent]), agents[agent], PARTITIONS)
-            tables = fold(self.oracle.visible(NAMES.changelog(agent)))
+            tables = fold(self.oracle.changelog(agent))
             assert tables == nonempty(replayed.rows), f"the table {agent} is not what its log gives"
             for topic in (NAMES.responses, NAMES.bridge_responses):
                 answers.update((topic, *output[:2], tuple(output[2])) for output in replayed.sent[topic])
@@ -378,13 +428,23 @@ class World:
         assert answers <= published, "answers are missing"
         for worker in self._alive():
             for shard in worker.shards.shards:
-                replica = self.oracle.replicas[f"{NAMES.app_id}-{shard.name}"]
-                rows = {key: row for key, row in shard._store.rows() if key != PROGRESS_KEY}
-                assert rows == replica.table.rows, f"the store {shard.name} is not what its log gives"
+                self._check_copy(shard, shard.source)
+            for source, follower in worker.shards.standbys.items():
+                self._check_copy(follower, source)
+                self.happened["standbys compared"] += 1
+
+    def _check_copy(self, occupant: Shard | Follower, source: TopicPartition) -> None:
+        rows = {key: row for key, row in occupant._store.rows() if key != PROGRESS_KEY}
+        assert rows == self._replica(source).table.rows, f"the store {occupant.name} is not what its log gives"
+
+    def _replica(self, source: TopicPartition) -> Replica:
+        return next(replica for replica in self.oracle.replicas.values() if replica.source == source)
 
     def _summary(self) -> Counter[str]:
         found = Counter(self.happened)
         found["fenced requests"] = self.broker.fenced
         found["aborted transactions"] = self.broker.aborted
+        found["rebuilds that switched"] = self.oracle.switched
+        found.update(f"rebuild {builder.outcome}" for builder in self.builders)
         found["reopened shards"] = sum(len(worker.metrics.reopened) for worker in self.workers)
         return found

@@ -13,7 +13,7 @@ from airy_identify.ops.commands.answer_tables import print_answer, print_info
 from airy_identify.ops.commands.dev import curl_line, export_lines
 from airy_identify.ops.commands.identify import build_request
 from airy_identify.ops.commands.state import canonical
-from airy_identify.ops.local_broker import free_port
+from airy_identify.ops.ports import free_port
 from airy_identify.settings import PREFIX
 
 
@@ -61,6 +61,10 @@ def test_the_commands_are_these() -> None:
         "dead-letters export",
         "openapi",
         "asyncapi",
+        "clients",
+        "clients hash",
+        "clients list",
+        "clients check",
         "config",
         "completion",
         "skip",

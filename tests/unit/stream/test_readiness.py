@@ -75,6 +75,7 @@ async def test_before_it_has_partitions_a_worker_says_what_it_waits_for(tmp_path
                 topic="skips",
                 dead_letters=DeadLetters(topic="letters", partitions=1, metrics=metrics),
             ),
+            generations="generations",
             channels=SimpleNamespace(wait_until_ready=gate.step("channels"), run=gate.step("never"), problem=None),
             agents=(),
             shards=(),
@@ -118,7 +119,7 @@ async def opening(gate: Gate, directory: Path) -> AsyncIterator[ShardSet]:
     finally:
         shards.stopping = True
         for shard in shards.shards:
-            shard.revoke()
+            shard.end()
             assert shard.task is not None
             shard.task.cancel()
             await asyncio.wait({shard.task})
