@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from airy_identify.ops.local_broker import free_port
+from airy_identify.ops.ports import free_port
 from airy_identify.settings import load_settings
 from airy_identify.wire.schemas import schema_directory
 

@@ -18,7 +18,15 @@ from tests.java_programs import JavaProgram, java_program
 CHART = Path(__file__).parents[2] / "deploy" / "helm" / "airy-identify"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
 KUBERNETES = ("1.29", "1.32", "1.37")
-SET_BY_THE_CHART = {"data_dir", "http_host", "http_port", "worker_host", "worker_port", "group_instance_id"}
+SET_BY_THE_CHART = {
+    "data_dir",
+    "http_host",
+    "http_port",
+    "worker_host",
+    "worker_port",
+    "group_instance_id",
+    "clients_file",
+}
 SECRETS = {
     name
     for name, field in Settings.model_fields.items()
@@ -34,6 +42,8 @@ GIVEN = {
     "default_region": "DE",
     "pending_requests_max": 1_000_000,
     "session_timeout_ms": 30_000,
+    "standby_replicas": 1,
+    "contacts_out": True,
 }
 """Values of settings that are no numbers, or have to be others than they are by default; the rest get their defaults."""
 REQUIRED: dict[str, Any] = {"secrets": {"system_token": {"secretName": "identify"}}}
@@ -73,6 +83,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "podAnnotations": {"a": "b"},
             "extraEnv": [{"name": "TZ", "value": "UTC"}],
         },
+        "clients": {"secretName": "clients"},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "networkPolicy": {"kafka": {"to": [{"podSelector": {"matchLabels": {"app": "kafka"}}}]}},
     },
@@ -81,6 +92,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "secrets": REQUIRED["secrets"] | {"schema_registry_url": {"secretName": "identify", "key": "registry"}},
         "settings": {"replication_factor": 1},
         "worker": {"persistence": {"enabled": False}},
+        "bridge": {"tag": "0.0.9"},
+        "clients": {"configMapName": "clients", "key": "c"},
     },
     "with as little as can be": REQUIRED
     | {
@@ -209,6 +222,33 @@ def test_every_setting_can_be_given(chart: Chart) -> None:
     assert set(given) - {"TZ"} >= {variable(name) for name in set(Settings.model_fields) - optional}
     assert given["AIRY_IDENTIFY_PENDING_REQUESTS_MAX"] == "1000000"
     assert json.loads(given["AIRY_IDENTIFY_CHANNEL_TENANTS"]) == {"c-1": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "source"),
+    [
+        ("with everything", {"secret": {"secretName": "clients"}}),
+        ("a registry with a password", {"configMap": {"name": "clients"}}),
+    ],
+)
+def test_bridges_read_the_file_of_clients(chart: Chart, variant: str, source: Manifest) -> None:
+    bridge = pods(chart.render(VARIANTS[variant]))["bridge"]
+    ((kind, named),) = source.items()
+    (volume,) = bridge["volumes"]
+    (mount,) = bridge["containers"][0]["volumeMounts"]
+    key = VARIANTS[variant]["clients"].get("key", VALUES["clients"]["key"])
+
+    assert volume[kind] == named | {"items": [{"key": key, "path": "clients.toml"}]}
+    assert mount == {"name": volume["name"], "mountPath": "/etc/airy-identify", "readOnly": True}
+    settings = load_settings(environment(bridge["containers"][0]))
+    assert settings.clients_file == Path(mount["mountPath"]) / "clients.toml"
+
+
+def test_bridges_may_stay_behind_while_workers_go_first(chart: Chart) -> None:
+    components = pods(chart.render(VARIANTS["a registry with a password"]))
+
+    assert components["worker"]["containers"][0]["image"] == "airy-identify:0.1.0"
+    assert components["bridge"]["containers"][0]["image"] == "airy-identify:0.0.9"
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS | SET_BY_THE_CHART))

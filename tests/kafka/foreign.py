@@ -23,7 +23,7 @@ def published(name: str) -> Definition:
     return definition
 
 
-MESSAGE, CHANNEL = published("AiryMessage"), published("AiryChannel")
+MESSAGE, CHANNEL, METADATA = (published(f"Airy{name}") for name in ("Message", "Channel", "Metadata"))
 
 
 def with_java_strings(definition: Definition) -> Definition:

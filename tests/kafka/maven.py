@@ -1,13 +1,16 @@
 """What Maven gives the tests: programs built from sources of this repository, and Kafka's own console tools."""
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from airy_identify.ops.kafka_jars import KAFKA_VERSION
+from airy_identify.ops.maven import cache_directory
 
 BUILD_DEADLINE_S = 600.0
 SHORT_RUN = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -15,8 +18,23 @@ SHORT_RUN = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep the block to one process at a time: Maven's local repository is not made for two that fill it."""
+    lock = cache_directory(os.environ) / "maven.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
 async def maven(*arguments: str, directory: Path) -> None:
     """Run Maven; the test fails with what it said when Maven fails."""
+    with alone():
+        await _run(arguments, directory)
+
+
+async def _run(arguments: Sequence[str], directory: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *("mvn", "--batch-mode", "--quiet", *arguments),
         cwd=directory,

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from airy_identify.ops.local_broker import LocalKafka, free_port
+from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.ops.local_registry import LocalRegistry
+from airy_identify.ops.ports import free_port
 from airy_identify.ops.topics import create_topics
 from airy_identify.topics import declare_airy
 from airy_identify.wire.resume_token import ResumeTokenVerifier

@@ -12,11 +12,10 @@ from airy_identify.settings import Settings
 from airy_identify.wire.headers import is_own_row
 from tests.airy_contacts import AiryContacts, Row, Sent
 from tests.kafka.conftest import create_all_topics, settings_of
-from tests.kafka.foreign import ForeignWriter, foreign_value, published
+from tests.kafka.foreign import ForeignWriter, foreign_value, published, with_java_strings
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import read
 from tests.kafka.service import Service, poll, produce, put_channels
-from tests.kafka.test_schema_registry import with_java_strings
 
 METADATA = published("AiryMetadata")
 OTHER_CHANNEL = str(uuid.uuid4())

@@ -1,6 +1,6 @@
 """One story with nobody's serializers but foreign ones: what Airy writes, what teams ask, what they and Airy read.
 
-The channel and the messages are on Airy's topics as Airy has them: Confluent's framing, schemas with `avro.java.string` in
+A channel, a contact and messages are on Airy's topics as Airy has them: Confluent's framing, schemas with `avro.java.string` in
 a real Apicurio Registry, lz4. A login is asked for over every door. The answers are read by Confluent's deserializer and
 by Apache's in Java, and each resume token by the library with which Airy reads it.
 """
@@ -15,6 +15,8 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from confluent_kafka.schema_registry import topic_record_subject_name_strategy
 
+from airy_identify.core.erasing import airy_record_key
+from airy_identify.core.values import ContactId
 from airy_identify.ops.local_registry import LocalRegistry
 from airy_identify.wire.answers import IDENTIFY_RESPONSE
 from tests.avro_form import read_by_apache, write_by_apache
@@ -22,6 +24,7 @@ from tests.java_programs import JavaProgram, java_program
 from tests.kafka.foreign import (
     CHANNEL,
     MESSAGE,
+    METADATA,
     Definition,
     ForeignWriter,
     foreign_value,
@@ -60,9 +63,24 @@ async def test_airys_records_become_answers_that_everybody_reads(
     # Airy connects a channel.
     put_channel(writer, service.settings, channel, with_java_strings(CHANNEL), token="secret")
 
+    # An agent notes an e-mail address on a contact, in Airy.
+    contact_id, email = str(uuid.uuid4()), f"{who}@example.org"
+    for key, text in (("created_at", "1600000000000"), ("displayName", "Ada L."), ("via.email", email)):
+        row = {
+            "subject": f"contact:{contact_id}",
+            "key": key,
+            "value": text,
+            "valueType": "text",
+            "timestamp": SENT_AT_MS,
+        }
+        record_key = airy_record_key(ContactId(contact_id), key)
+        writer.write(names.airy_contacts, record_key, with_java_strings(METADATA), row)
+
     # Somebody logs in: a chat is begun for them, and they write in it. An agent's reply was written in Java.
-    first = await until_accepted(service, channel_id=channel, external_id=who)
-    assert first["created"] == {"contact": True, "conversation": True}
+    await until_known(service, channel, email)
+    first = await service.identify(channel_id=channel, external_id=who, email=email)
+    assert first["created"] == {"contact": False, "conversation": True}
+    assert (first["contact"]["id"], first["contact"]["display_name"]) == (contact_id, "Ada L.")
     (conversation,) = first["conversations"]
     assert conversation["last_message"] is None
     for number in range(2):
@@ -88,17 +106,14 @@ async def test_airys_records_become_answers_that_everybody_reads(
     await assert_resumed(answer, service, conversation["id"], reply, airy)
 
 
-async def until_accepted(service: Service, **fields: str) -> Answer:
-    """Identify over HTTP, again until the channel was seen."""
-    answer: Answer = {}
+async def until_known(service: Service, channel: str, email: str) -> None:
+    """Ask, and change nothing, until the channel and the contact were read."""
 
-    async def accepted() -> bool:
-        nonlocal answer
-        answer = await service.identify(**fields)
-        return bool(answer["status"] == 200)
+    async def known() -> bool:
+        answer = await service.identify(channel_id=channel, email=email, dry_run=True)
+        return answer["status"] == 200 and not answer["created"]["contact"]
 
-    await poll(accepted, "the channel was not seen")
-    return answer
+    await poll(known, "the channel and the contact were not read")
 
 
 async def over_http(service: Service, channel: str, who: str) -> Answer:

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from airy_identify.ops.child import start_child
-from airy_identify.ops.local_broker import free_port
 from airy_identify.ops.local_registry import LocalRegistry
+from airy_identify.ops.ports import free_port
 from airy_identify.wire.resume_token import ResumeTokenVerifier
 from tests.kafka.conftest import shop_replies
 from tests.kafka.foreign import ForeignWriter, put_channel

@@ -21,12 +21,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
 {{- define "airy-identify.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}
-{{ .repository }}@{{ .digest }}
+{{- $image := .root.Values.image -}}
+{{- if and $image.digest (not .tag) -}}
+{{ $image.repository }}@{{ $image.digest }}
 {{- else -}}
-{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
-{{- end -}}
+{{ $image.repository }}:{{ coalesce .tag $image.tag .root.Chart.AppVersion }}
 {{- end -}}
 {{- end }}
 
@@ -88,7 +87,7 @@ imagePullSecrets:
 
 {{- define "airy-identify.container" -}}
 image: {{ include "airy-identify.image" . | quote }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
