@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore bench-failover scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore soak contacts bench-failover scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,8 @@ PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
 MINUTES ?= 10
 SEEDS ?= 1000
 CONTACTS ?= 1000000
+AIRY_CONTACTS = $(if $(filter file,$(origin CONTACTS)),100000,$(CONTACTS))
+MESSAGES ?= 100000
 ROWS ?= 1000000
 REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
@@ -69,6 +71,9 @@ callers: $(READY) ## 200 HTTP callers at once while a worker and a bridge are ki
 simulate: $(READY) ## Crashes, rebalances and lost stores over a Kafka in memory, SEEDS=1000 times, or one SEED=17
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
+contacts: $(READY) ## CONTACTS=100000 of Airy with MESSAGES=100000 in two random orders: the same tables, byte for byte
+	@CONTACTS=$(AIRY_CONTACTS) MESSAGES=$(MESSAGES) $(BIN)/python -m pytest -q -s tests/kafka/test_contacts.py -k any_order
+
 fuzz-http: $(READY) ## Generated HTTP requests against a running service, REQUESTS=5000 of them or more
 	@FUZZ_HTTP_REQUESTS=$(REQUESTS) $(BIN)/python -m pytest -q -s tests/kafka/test_http_interface.py
 
@@ -81,6 +86,8 @@ scale: $(READY) ## What an identify costs, and a contact takes, with CONTACTS=10
 bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer (CONTACTS=1000000)
 	@$(BIN)/python -m benchmarks.restore --contacts $(CONTACTS)
 
+soak: $(READY) ## A worker's memory over time, at half of full speed for MINUTES=10 or more
+	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 bench-failover: $(READY) ## How long callers wait after kill -9 of a worker, without and with a standby (ROWS=1000000)
 	@$(BIN)/python -m benchmarks.failover --rows $(ROWS)
 
@@ -90,7 +97,7 @@ lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two 
 	@$(COMPILE) --custom-compile-command "make lock" --group dev --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that tools have left here
-	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/kafka/spring/target tests/node/*/node_modules
+	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/kafka/spring/target examples/spring/target tests/node/*/node_modules
 
 # A virtual environment with what it takes to run the service, and the service itself.
 $(INSTALLED): requirements.lock pyproject.toml

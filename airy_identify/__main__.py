@@ -12,6 +12,7 @@ from airy_identify.ops.commands.base import (
     print_json,
     settings_of_environment,
 )
+from airy_identify.ops.commands.clients import clients
 from airy_identify.ops.commands.completion import completion
 from airy_identify.ops.commands.config import config
 from airy_identify.ops.commands.dead_letters import dead_letters
@@ -19,6 +20,7 @@ from airy_identify.ops.commands.demo import demo
 from airy_identify.ops.commands.dev import dev
 from airy_identify.ops.commands.identify import identify
 from airy_identify.ops.commands.person import person
+from airy_identify.ops.commands.rebuild import Reach, RebuildOptions, Rebuilt, make_rebuild_command
 from airy_identify.ops.commands.schemas import schemas
 from airy_identify.ops.commands.skips import skip, skips
 from airy_identify.ops.commands.state import state
@@ -79,6 +81,18 @@ def _verify(settings: Settings, options: VerifyOptions, on_progress: PhaseProgre
     return verdicts(settings, options, on_progress)
 
 
+def _plan_rebuild(settings: Settings, options: RebuildOptions) -> AsyncIterator[Reach]:
+    from airy_identify.bootstrap import plan_rebuild  # noqa: PLC0415 - as above
+
+    return plan_rebuild(settings, options)
+
+
+def _rebuild(settings: Settings, options: RebuildOptions, on_progress: PhaseProgress) -> AsyncIterator[Rebuilt]:
+    from airy_identify.bootstrap import rebuild  # noqa: PLC0415 - as above
+
+    return rebuild(settings, options, on_progress)
+
+
 _COMMANDS = (
     dev,
     demo,
@@ -88,9 +102,11 @@ _COMMANDS = (
     person,
     state,
     make_verify_command(_verify),
+    make_rebuild_command(_plan_rebuild, _rebuild),
     dead_letters,
     skip,
     skips,
+    clients,
     top,
     config,
     completion,

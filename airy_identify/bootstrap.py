@@ -3,43 +3,68 @@
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.structs import ConsumerRecord, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from airy_identify.core.values import ConversationId
+from airy_identify.core.values import ConversationId, TenantId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
+from airy_identify.intake.clients import load_clients
+from airy_identify.intake.contact_rows import ContactRows
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
+from airy_identify.ops.ask import send
 from airy_identify.ops.commands.base import PhaseProgress
+from airy_identify.ops.commands.rebuild import RebuildOptions
+from airy_identify.ops.commands.skips import whoami
 from airy_identify.ops.commands.verify import VerifyOptions
 from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
-from airy_identify.ops.topics import check_topics, read_topics
-from airy_identify.registry import RegistryClient, SchemaResolver, wait_for_ids
+from airy_identify.ops.generations import current_numbers, read_generations, table_partitions
+from airy_identify.ops.topics import check_topics, create_topics, missing_of_airy, read_topics
+from airy_identify.registry import (
+    RegistryClient,
+    RegistryRefusedError,
+    SchemaResolver,
+    wait_for_ids,
+    wait_for_registered,
+)
 from airy_identify.settings import Settings
+from airy_identify.stream.agents.contacts import ContactsAgent
+from airy_identify.stream.agents.contacts_out import ContactsOut
 from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
 from airy_identify.stream.agents.identity import IdentityAgent
 from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
-from airy_identify.stream.app import AgentSpec
+from airy_identify.stream.airy_pace import AiryPace
+from airy_identify.stream.app import AgentSpec, Process
+from airy_identify.stream.control import ControlReader
 from airy_identify.stream.errors import StreamError
+from airy_identify.stream.folding import FoldStoppedError
+from airy_identify.stream.generations import Generations
+from airy_identify.stream.group import cluster_id
+from airy_identify.stream.opening import RestoreRules
+from airy_identify.stream.rebuild import PartitionRebuild, Rebuilding, Rebuilt
+from airy_identify.stream.rebuild_plan import Planning, Reach
+from airy_identify.stream.rebuild_table import RebuiltTable
 from airy_identify.stream.shard_parts import Prepare, ShardSettings, ShardSpec
 from airy_identify.stream.skips import SkipBook, Skipping
+from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.verification import TableSpec, Verdict, Verification
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import SchemasNotReadyError, TopicsNotReadyError, Worker, WorkerParts
-from airy_identify.subjects import answer_subject, schema_text
+from airy_identify.subjects import answer_subject, contacts_schema_text, contacts_subject, schema_text
 from airy_identify.telemetry import (
     BridgeMetrics,
     SchemaRegistryMetrics,
@@ -48,6 +73,7 @@ from airy_identify.telemetry import (
     set_up_logging,
 )
 from airy_identify.topics import (
+    CONTACTS,
     CONVERSATION,
     DELETE_RETENTION_MS,
     IDENTITY,
@@ -56,25 +82,38 @@ from airy_identify.topics import (
     TopicDeclaration,
     TopicNames,
     declare,
-    declare_airy,
+    of_generation,
 )
 from airy_identify.web.app import make_app
 from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import BodyLimits
+from airy_identify.web.callers import Callers
+from airy_identify.web.client_book import ClientBook
 from airy_identify.web.commands import CommandDoor
 from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.airy import METADATA
 from airy_identify.wire.answers import ANSWER_RECORDS
 from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.errors import UndecodableError
-from airy_identify.wire.resume_token import ResumeTokenSigner
+from airy_identify.wire.generations import (
+    BUILDING,
+    Generation,
+    GenerationBook,
+    encode_generation,
+    encode_generation_key,
+)
+from airy_identify.wire.resume_token import ResumeTokenSigner, ResumeTokenVerifier
 
 logger = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILED = 0, 1
 GRACE_S = 10.0
+
+_CONTROL_TOPICS_S = 30.0
+"""How long the control topics may take to be read before a rebuild begins."""
 
 
 def run_worker(settings: Settings) -> int:
@@ -84,7 +123,9 @@ def run_worker(settings: Settings) -> int:
 
 
 def run_web(settings: Settings) -> int:
-    """Run a bridge until it is told to stop; return its exit code."""
+    """Run a bridge until it is told to stop; return its exit code. Raises `ClientsFileError` before it begins."""
+    if settings.clients_file is not None:
+        load_clients(settings.clients_file)
     set_up_logging(level=settings.log_level, log_format=settings.log_format, process="bridge")
     return _run(_bridge(settings))
 
@@ -111,13 +152,21 @@ def raise_open_files_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def topic_declarations(settings: Settings, messages_partitions: int) -> tuple[TopicDeclaration, ...]:
-    """Return the service's own topics as these settings want them."""
+def topic_declarations(
+    settings: Settings,
+    messages_partitions: int,
+    contacts_partitions: int | None,
+    book: GenerationBook | None = None,
+) -> tuple[TopicDeclaration, ...]:
+    """Return the service's own topics as these settings want them, with the changelogs that `book` says are current."""
+    counts = table_partitions(settings, messages_partitions, contacts_partitions)
     return declare(
         settings.topic_names,
         partitions=settings.partitions,
         messages_partitions=messages_partitions,
+        contacts_partitions=contacts_partitions,
         production=settings.production,
+        generations=None if book is None else current_numbers(book, counts),
     )
 
 
@@ -168,16 +217,26 @@ async def _schema_registry(settings: Settings, registry: CollectorRegistry) -> A
 
 
 def _schema_check(
-    names: TopicNames, client: RegistryClient, schema_ids: dict[str, int]
+    settings: Settings, client: RegistryClient, schema_ids: dict[str, int]
 ) -> Callable[[Callable[[str], None]], Awaitable[list[str]]]:
-    """Return what learns the ids of the records of answers before a worker begins."""
+    """Return what learns the ids of the records of answers, and of rows for Airy, before a worker begins."""
+    names = settings.topic_names
 
     async def check(waits: Callable[[str], None]) -> list[str]:
         subjects = {answer_subject(names, record): record for record in ANSWER_RECORDS}
         texts = {subject: schema_text(record) for subject, record in subjects.items()}
         found = await wait_for_ids(client, texts, waits)
         schema_ids.update({subjects[subject]: number for subject, number in found.items() if number is not None})
-        return [f"{subject}: today's schema is not registered" for subject, number in found.items() if number is None]
+        problems = [
+            f"{subject}: today's schema is not registered" for subject, number in found.items() if number is None
+        ]
+        if settings.contacts_out:
+            subject = contacts_subject(names)
+            try:
+                schema_ids[METADATA] = await wait_for_registered(client, subject, contacts_schema_text(), waits)
+            except RegistryRefusedError as error:
+                problems.append(f"{subject}: the registry does not take the schema of rows for Airy ({error})")
+        return problems
 
     return check
 
@@ -197,6 +256,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         channel_tenants=settings.channel_tenants,
         allowed_tenants=settings.requests_tenants,
         allowed_channels=settings.requests_channels,
+        tokens=ResumeTokenVerifier(settings.accepted_jwt_secrets),
     )
     intake = IntakeAgent(
         names=names,
@@ -209,19 +269,42 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         writers=writers,
         schema_ids=schema_ids,
     )
-    messages = MessagesAgent(names=names, dead_letters=dead_letters, now_ms=_clock_ms, writers=writers)
-    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions, schema_ids=schema_ids)
+    messages = MessagesAgent(
+        names=names,
+        dead_letters=dead_letters,
+        now_ms=_clock_ms,
+        writers=writers,
+        channel_tenants=settings.channel_tenants,
+    )
+    rows = ContactRows(
+        tenant=TenantId(settings.contacts_tenant), default_region=settings.default_region, writers=writers
+    )
+    contacts = ContactsAgent(names=names, rows=rows, dead_letters=dead_letters, now_ms=_clock_ms)
+    identity = IdentityAgent(
+        names=names,
+        conversation_partitions=settings.partitions,
+        schema_ids=schema_ids,
+        contacts_out=ContactsOut(topic=names.airy_contacts, tenant=rows.tenant, schema_ids=schema_ids)
+        if settings.contacts_out
+        else None,
+    )
     signer = ResumeTokenSigner(settings.jwt_secret_bytes)
     conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer, schema_ids=schema_ids)
     return WorkerParts(
         clients=clients,
         channels=ChannelReader(clients, names.airy_channels, directory, resolver),
         skipping=Skipping(book=SkipBook(), topic=names.skips, dead_letters=dead_letters),
+        generations=names.generations,
         agents=(
             AgentSpec(name=INTAKE, log=names.requests, process=intake.process),
             AgentSpec(name=MESSAGES, log=names.airy_messages, process=messages.process),
             AgentSpec(name=IDENTITY, log=names.identity_commands, process=identity.process),
             AgentSpec(name=CONVERSATION, log=names.conversation_commands, process=conversation.process),
+            *(
+                [AgentSpec(name=CONTACTS, log=names.airy_contacts, process=contacts.process)]
+                if settings.contacts_in
+                else []
+            ),
         ),
         shards=(
             ShardSpec(
@@ -241,6 +324,11 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             ),
             ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
             ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
+            *(
+                [_contacts_shard(names, AiryPace(prepare) if settings.contacts_out else prepare)]
+                if settings.contacts_in
+                else []
+            ),
         ),
         shard_settings=ShardSettings(
             app_id=names.app_id,
@@ -255,7 +343,18 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         metrics=metrics,
         keep_answer=dead_letters.send_answer,
         check=_topic_check(settings, partition_counts),
-        check_schemas=None if registry is None else _schema_check(names, registry.client, schema_ids),
+        check_schemas=None if registry is None else _schema_check(settings, registry.client, schema_ids),
+    )
+
+
+def _contacts_shard(names: TopicNames, prepare: Prepare | None) -> ShardSpec:
+    return ShardSpec(
+        agent=CONTACTS,
+        log=names.airy_contacts,
+        changelog=names.changelog(CONTACTS),
+        needs_whole_log=False,
+        compacted=True,
+        prepare=prepare,
     )
 
 
@@ -266,18 +365,22 @@ def _topic_check(settings: Settings, partition_counts: dict[str, int]) -> Callab
         names = settings.topic_names
         servers = settings.kafka_bootstrap_servers
         replies = sorted(settings.allowed_reply_topics)
-        airy = [topic.name for topic in declare_airy(names) if topic.name in {names.airy_messages, names.airy_channels}]
+        airy = [names.airy_messages, names.airy_channels, *([names.airy_contacts] if settings.contacts_in else [])]
         found = await read_topics(servers, [*airy, *replies])
-        missing = [f"{name}: is missing; it is Airy's" for name in airy if name not in found]
+        missing = [missing_of_airy(names, name) for name in airy if name not in found]
         missing += [
             f"{name}: is missing; the settings allow it as a reply topic" for name in replies if name not in found
         ]
         if missing:
             return missing
-        declarations = topic_declarations(settings, found[names.airy_messages].partitions)
+        contacts_partitions = found[names.airy_contacts].partitions if settings.contacts_in else None
+        book = await read_generations(settings)
+        declarations = topic_declarations(settings, found[names.airy_messages].partitions, contacts_partitions, book)
         problems = await check_topics(servers, declarations, replication_factor=settings.replication_factor)
         partition_counts.update({name: state.partitions for name, state in found.items()})
         partition_counts.update({topic.name: topic.partitions for topic in declarations})
+        counts = table_partitions(settings, found[names.airy_messages].partitions, contacts_partitions)
+        partition_counts.update({names.changelog(table): count for table, count in counts.items()})
         return [str(problem) for problem in problems]
 
     return check
@@ -300,17 +403,21 @@ async def verify(settings: Settings, options: VerifyOptions, on_progress: PhaseP
         work_dir=options.work_dir,
         keep=options.keep,
     )
+    book = await read_generations(settings)
     logs = [tables[table][0] for table in options.tables]
-    changelogs = [names.changelog(table) for table in options.tables]
+    numbers = current_numbers(book, dict.fromkeys(options.tables, settings.partitions))
+    changelogs = [names.changelog(table, number) for table in options.tables for number in numbers[table]]
     found = await read_topics(settings.kafka_bootstrap_servers, [*logs, *changelogs, names.skips])
     if missing := [name for name in (*logs, *changelogs, names.skips) if name not in found]:
         raise TopicsError("\n".join(f"{name}: is missing; `airy-identify topics create` makes it" for name in missing))
     for table in options.tables:
         log, process = tables[table]
-        spec = TableSpec(name=table, log=log, changelog=names.changelog(table), process=process)
-        for partition in options.partitions or range(found[spec.changelog].partitions):
-            if partition >= found[spec.changelog].partitions:
-                raise TopicsError(f"{spec.changelog} has no partition {partition}")
+        for partition in options.partitions or range(found[log].partitions):
+            generation = book.number(table, partition)
+            changelog = names.changelog(table, generation)
+            spec = TableSpec(name=table, log=log, changelog=changelog, generation=generation, process=process)
+            if changelog not in found or partition >= found[changelog].partitions:
+                raise TopicsError(f"{changelog} has no partition {partition}")
             try:
                 yield await verification.partition(spec, partition, on_progress)
             except (KafkaError, TimeoutError) as error:
@@ -318,6 +425,195 @@ async def verify(settings: Settings, options: VerifyOptions, on_progress: PhaseP
                 raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
             except (StreamError, UndecodableError) as error:
                 raise OpsError(f"{table} {partition} could not be verified: {error}") from error
+
+
+def _rebuilt_tables(settings: Settings) -> dict[str, RebuiltTable]:
+    names = settings.topic_names
+    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
+    conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=NoSigner())
+    logs: dict[str, tuple[str, Process | None]] = {
+        IDENTITY: (names.identity_commands, identity.process),
+        CONVERSATION: (names.conversation_commands, conversation.process),
+        INTAKE: (names.requests, None),
+        MESSAGES: (names.airy_messages, None),
+        CONTACTS: (names.airy_contacts, None),
+    }
+    return {
+        table: RebuiltTable(
+            name=table,
+            log=log,
+            changelog=names.changelog(table),
+            process=process,
+            compacted=table in {MESSAGES, CONTACTS},
+        )
+        for table, (log, process) in logs.items()
+    }
+
+
+async def _to_rebuild(settings: Settings, options: RebuildOptions) -> list[tuple[RebuiltTable, int]]:
+    """Return the partitions that are asked for. Raises `TopicsError`."""
+    tables = _rebuilt_tables(settings)
+    names = settings.topic_names
+    wanted = [tables[table].log for table in options.tables] + [names.skips, names.generations]
+    found = await read_topics(settings.kafka_bootstrap_servers, wanted)
+    if missing := [name for name in wanted if name not in found]:
+        raise TopicsError("\n".join(f"{name}: is missing; `airy-identify topics create` makes it" for name in missing))
+    asked: list[tuple[RebuiltTable, int]] = []
+    for table in options.tables:
+        count = found[tables[table].log].partitions
+        if beyond := [number for number in options.partitions if number >= count]:
+            raise TopicsError(f"{tables[table].log} has no partition {beyond[0]}")
+        asked += [(tables[table], number) for number in options.partitions or range(count)]
+    return asked
+
+
+async def plan_rebuild(settings: Settings, options: RebuildOptions) -> AsyncIterator[Reach]:
+    """Yield what can be made again of each partition. Raises `OpsError`."""
+    asked = await _to_rebuild(settings, options)
+    book = await read_generations(settings)
+    names = settings.topic_names
+    planning = Planning(
+        clients=KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers),
+        app_id=names.app_id,
+        data_dir=settings.data_dir,
+    )
+    for table, partition in asked:
+        generation, building = book.number(table.name, partition), book.building(table.name, partition)
+        changelog = TopicPartition(names.changelog(table.name, generation), partition)
+        directory = settings.data_dir / names.app_id / of_generation(f"{table.name}-{partition}", generation)
+        number = None if building is None or options.anew else building.generation
+        with _said(settings):
+            current = book.current(table.name, partition)
+            yield await planning.look(table, changelog, [directory], current=current, building=number)
+
+
+async def rebuild(settings: Settings, options: RebuildOptions, on_progress: PhaseProgress) -> AsyncIterator[Rebuilt]:
+    """Make tables again and switch to them; yield what became of each partition. Raises `OpsError`."""
+    asked = await _to_rebuild(settings, options)
+    async with _rebuilding(settings, options) as how:
+        chosen = await _begin(settings, options, how, asked)
+        rebuilds = [PartitionRebuild(how, *each, on_progress) for each in chosen]
+        try:
+            with _said(settings):
+                if options.all_at_once:
+                    for each in rebuilds:
+                        await each.build(offline=False)
+                        await each.prove()
+                    for done in asyncio.as_completed([each.switch() for each in rebuilds]):
+                        yield await done
+                    return
+                for each in rebuilds:
+                    await each.build(offline=options.offline)
+                    await each.prove()
+                    yield await (each.switch_offline() if options.offline else each.switch())
+                    await each.close()
+        finally:
+            await asyncio.gather(*(each.close() for each in rebuilds))
+
+
+async def _begin(
+    settings: Settings, options: RebuildOptions, how: Rebuilding, asked: list[tuple[RebuiltTable, int]]
+) -> list[tuple[RebuiltTable, int, int]]:
+    """Return the partitions with their new generation.
+
+    A rebuild that was cut short goes on: its generation is that of every partition which does not have it yet. Else a new
+    one is begun, and written down for all partitions, so that it is known what was cut short.
+    """
+    book = how.generations.book
+    chosen: list[tuple[RebuiltTable, int, int]] = []
+    for name in options.tables:
+        here = [(table, number) for table, number in asked if table.name == name]
+        begun = [found for _, number in here if (found := book.building(name, number)) is not None]
+        generation = max((found.generation for found in begun), default=0)
+        if options.anew or not begun:
+            generation = book.highest(name) + 1
+        await _make_changelog(settings, name, generation)
+        for table, number in here:
+            if book.number(name, number) >= generation:
+                continue
+            record = Generation(
+                agent=name,
+                partition=number,
+                generation=generation,
+                state=BUILDING,
+                by=how.by,
+                written_at_ms=_clock_ms(),
+            )
+            place = settings.topic_names.generations
+            await send(settings, place, encode_generation_key(record), encode_generation(record))
+            chosen.append((table, number, generation))
+    await how.generations.reader.up_to_date()
+    return chosen
+
+
+async def _make_changelog(settings: Settings, table: str, generation: int) -> None:
+    names = settings.topic_names
+    found = await read_topics(settings.kafka_bootstrap_servers, [names.airy_messages, names.airy_contacts])
+    declared = declare(
+        names,
+        partitions=settings.partitions,
+        messages_partitions=found[names.airy_messages].partitions,
+        contacts_partitions=found[names.airy_contacts].partitions if names.airy_contacts in found else None,
+        production=settings.production,
+        generations={table: {generation}},
+    )
+    wanted = [topic for topic in declared if topic.name == names.changelog(table, generation)]
+    await create_topics(settings.kafka_bootstrap_servers, wanted, replication_factor=settings.replication_factor)
+
+
+@asynccontextmanager
+async def _rebuilding(settings: Settings, options: RebuildOptions) -> AsyncIterator[Rebuilding]:
+    """Give what rebuilds share, the control topics followed."""
+    names = settings.topic_names
+    clients = KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers)
+    skips, book = SkipBook(), GenerationBook()
+    skip_reader = ControlReader(clients, names.skips, skips.apply)
+    reader = ControlReader(clients, names.generations, lambda record: book.apply(record.value))
+    following = [asyncio.create_task(each.run()) for each in (skip_reader, reader)]
+    with _said(settings):
+        try:
+            async with asyncio.timeout(_CONTROL_TOPICS_S):
+                await skip_reader.wait_until_ready()
+                await reader.wait_until_ready()
+            yield Rebuilding(
+                clients=clients,
+                app_id=names.app_id,
+                data_dir=settings.data_dir,
+                work_dir=options.work_dir or settings.data_dir,
+                generations=Generations(book=book, topic=names.generations, reader=reader, skips=skip_reader),
+                skips=skips,
+                memory=StoreMemory(),
+                rules=RestoreRules(
+                    max_age_ms=DELETE_RETENTION_MS // 2, now_ms=_clock_ms, cluster_id=await cluster_id(clients)
+                ),
+                by=whoami(),
+                request_timeout_ms=int(settings.session_timeout_ms * 0.75),
+                handover_timeout_s=options.handover_timeout_s,
+                replace_different=options.replace_different,
+                accept_gaps=options.accept_gaps,
+                answered_to=options.answered_to,
+                differences_max=options.differences,
+            )
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _said(settings: Settings) -> Iterator[None]:
+    """Turn what goes wrong with Kafka or a table into the errors that commands say."""
+    try:
+        yield
+    except (StreamError, FoldStoppedError, UndecodableError) as error:
+        raise OpsError(str(error)) from error
+    except ProducerFenced as error:
+        raise OpsError(
+            "somebody else has taken over (a rebuild that was started later, a worker); run it again"
+        ) from error
+    except (KafkaError, IllegalOperation, TimeoutError, OSError) as error:
+        servers = settings.kafka_bootstrap_servers
+        raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
 
 
 async def _bridge(settings: Settings) -> int:
@@ -341,12 +637,18 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
     asker = KafkaAsker(clients, names, limits=limits)
     metrics.watch_pending(lambda: asker.pending)
 
+    book = None if settings.clients_file is None else ClientBook(settings.clients_file, metrics)
+    callers = None if book is None else Callers(book, key=os.urandom(32))
     app = make_app(
         commands=CommandDoor(
             asker=asker,
             channels=channels.directory,
             channels_ready=lambda: channels.ready,
-            policy=IntakePolicy(default_region=settings.default_region, channel_tenants=settings.channel_tenants),
+            policy=IntakePolicy(
+                default_region=settings.default_region,
+                channel_tenants=settings.channel_tenants,
+                tokens=ResumeTokenVerifier(settings.accepted_jwt_secrets),
+            ),
             limits=BodyLimits(),
             clock_ms=_clock_ms,
             new_uuid=_new_uuid,
@@ -356,12 +658,16 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
         problems=lambda: [*asker.problems(), *channels.problems()],
         registry=registry,
         metrics=metrics,
+        callers=callers,
     )
     stopping = asyncio.Event()
     _on_termination(stopping.set)
     reading = asyncio.create_task(channels.run(), name="channel reader")
     asker.start()
-    async with serving(app, host=settings.http_host, port=settings.http_port, grace_s=GRACE_S) as (host, port):
+    async with (
+        _following(book, callers),
+        serving(app, host=settings.http_host, port=settings.http_port, grace_s=GRACE_S) as (host, port),
+    ):
         logger.info("bridge at http://%s:%d", host, port)
         done, _ = await asyncio.wait(
             {reading, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
@@ -374,6 +680,19 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
     await asyncio.wait({reading})
     logger.info("bridge stopped")
     return EXIT_OK
+
+
+@asynccontextmanager
+async def _following(book: ClientBook | None, callers: Callers | None) -> AsyncIterator[None]:
+    """Follow the file of clients within the block."""
+    watching = None if book is None else asyncio.create_task(book.watch(), name="file of clients")
+    try:
+        yield
+    finally:
+        if watching is not None and callers is not None:
+            watching.cancel()
+            callers.close()
+            await asyncio.wait({watching})
 
 
 def _on_termination(stop: Callable[[], None]) -> None:

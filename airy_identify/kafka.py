@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 
+from airy_identify.header_names import read_any_header_name
+
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 900_000
@@ -48,6 +50,7 @@ class KafkaClients:
 
         `fetch_max_wait_ms` is how long the broker holds a fetch that finds nothing, and with it whatever is asked next.
         """
+        read_any_header_name()
         return AIOKafkaConsumer(
             bootstrap_servers=self.bootstrap_servers,
             client_id=self.client_id,

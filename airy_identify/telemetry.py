@@ -184,6 +184,12 @@ class WorkerMetrics:
             ("agent", "partition"),
             registry=registry,
         )
+        self._table_generation = Gauge(
+            "airy_identify_table_generation",
+            "The generation of its changelog that a table partition has: 1, and more with each rebuild",
+            ("agent", "partition"),
+            registry=registry,
+        )
         self._shard_behind = Gauge(
             "airy_identify_shard_behind_records",
             "Offsets of its log that a running shard has not applied yet",
@@ -220,9 +226,20 @@ class WorkerMetrics:
         self._dead_letters = Counter(
             "airy_identify_dead_letters", "Records put on the dead letters topic", ("code",), registry=registry
         )
+        self._store_memory = Gauge(
+            "airy_identify_store_memory_bytes",
+            "Memory that the RocksDB stores use of their bound: blocks, indexes, filters, memtables",
+            registry=registry,
+        )
         self._states: dict[tuple[str, int], str] = {}
         self._standby_states: dict[tuple[str, int], str] = {}
-        self._of_shards = (self._paused_offset, self._table_offset, self._table_digest, self._shard_behind)
+        self._of_shards = (
+            self._paused_offset,
+            self._table_offset,
+            self._table_digest,
+            self._table_generation,
+            self._shard_behind,
+        )
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         """Note the state that a shard is in now."""
@@ -248,6 +265,10 @@ class WorkerMetrics:
         """
         self._table_offset.labels(agent, str(partition)).set(offset)
         self._table_digest.labels(agent, str(partition)).set(int.from_bytes(digest[:_DIGEST_SHOWN_BYTES], "big"))
+
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        """Note which generation of its changelog a table partition has."""
+        self._table_generation.labels(agent, str(partition)).set(generation)
 
     def shard_behind(self, agent: str, partition: int, records: int) -> None:
         """Note how many offsets of its log a running shard has not applied yet."""
@@ -279,6 +300,10 @@ class WorkerMetrics:
         """Count rows read from a changelog."""
         self._restored_rows.labels(agent).inc(rows)
 
+    def watch_store_memory(self, used: Callable[[], int]) -> None:
+        """Ask `used` for the bytes that all stores use, whenever the metrics are read."""
+        self._store_memory.set_function(used)
+
     def batch_committed(self, agent: str, records: int, seconds: float) -> None:
         """Count a batch, and the time that its transaction took."""
         self._batches.labels(agent).inc()
@@ -304,6 +329,18 @@ class BridgeMetrics:
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
             registry=registry,
         )
+        self._client_requests = Counter(
+            "airy_identify_http_client_requests",
+            "Requests by the client that sent them; `system` has the system token",
+            ("client", "status"),
+            registry=registry,
+        )
+        self._clients = Gauge("airy_identify_clients", "Clients in force, besides the system token", registry=registry)
+        self._clients_file_broken = Gauge(
+            "airy_identify_clients_file_broken",
+            "1 while the file of clients cannot be used and the clients before it are in force",
+            registry=registry,
+        )
         self._refusals = Counter(
             "airy_identify_http_refusals", "HTTP requests answered with an error", ("code",), registry=registry
         )
@@ -311,12 +348,23 @@ class BridgeMetrics:
             "airy_identify_http_pending", "Requests that wait for their answer record", registry=registry
         )
 
-    def observe(self, *, route: str, status: int, duration_s: float, code: str | None = None) -> None:
-        """Count one request; `code` is that of the error that it was answered with."""
+    def observe(self, *, route: str, status: int, duration_s: float, client: str | None, code: str | None) -> None:
+        """Count one request; `client` is null for a stranger, `code` that of the error that it was answered with."""
+        if client is not None:
+            self._client_requests.labels(client, str(status)).inc()
         if code is not None:
             self._refusals.labels(code).inc()
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(duration_s)
+
+    def clients_loaded(self, count: int) -> None:
+        """Tell how many clients are in force."""
+        self._clients.set(count)
+        self._clients_file_broken.set(0)
+
+    def clients_file_broken(self) -> None:
+        """Tell that the file of clients cannot be used as it is now."""
+        self._clients_file_broken.set(1)
 
     def watch_pending(self, count: Callable[[], int]) -> None:
         """Take the number of waiting requests from this function whenever the metrics are read."""

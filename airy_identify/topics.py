@@ -3,7 +3,7 @@
 A plain declaration without Kafka: `stream`, `web` and `ops` all take the names from here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 AIRY_PARTITIONS = 10
@@ -25,6 +25,7 @@ IDENTITY = "contact-identity"
 CONVERSATION = "conversation"
 INTAKE = "intake"
 MESSAGES = "messages"
+CONTACTS = "contacts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +76,22 @@ class TopicNames:
         """Records that could not be processed, byte for byte, with the reason in the headers."""
         return f"{self.prefix}identify-dead-letters"
 
-    def changelog(self, table: str) -> str:
-        """Return the changelog of a table: `contact-identity`, `conversation`, or the progress of a stateless agent."""
-        return f"{self.app_id}-{table}-changelog"
+    def changelog(self, table: str, generation: int = 1) -> str:
+        """Return the changelog of a table: `contact-identity`, `conversation`, or the progress of a stateless agent.
+
+        Each rebuild of a table makes another generation of it.
+        """
+        return of_generation(f"{self.app_id}-{table}-changelog", generation)
 
     @property
     def skips(self) -> str:
         """Records of our logs that are passed over by an operator's decision; one partition."""
         return f"{self.app_id}-skips"
+
+    @property
+    def generations(self) -> str:
+        """Which generation of its changelog each table partition has; one partition."""
+        return f"{self.app_id}-generations"
 
     def airy(self, name: str) -> str:
         """Return Airy's topic `application.communication.<name>` with its namespace."""
@@ -99,14 +108,32 @@ class TopicNames:
         """Airy's channels, keyed by channel id."""
         return self.airy("channels")
 
+    @property
+    def airy_contacts(self) -> str:
+        """Rows of Airy's contacts, keyed by a hash of contact id and attribute."""
+        return self.airy("contacts")
 
-def declare(
-    names: TopicNames, *, partitions: int, messages_partitions: int, production: bool
+
+def of_generation(name: str, generation: int) -> str:
+    """Return the name that a changelog, or the directory of a store, has in a generation. The first has no number."""
+    return name if generation == 1 else f"{name}-g{generation}"
+
+
+def declare(  # noqa: PLR0913 - one for each thing that an installation may have otherwise
+    names: TopicNames,
+    *,
+    partitions: int,
+    messages_partitions: int,
+    contacts_partitions: int | None = AIRY_PARTITIONS,
+    production: bool,
+    generations: Mapping[str, Collection[int]] | None = None,
 ) -> tuple[TopicDeclaration, ...]:
     """Return our own topics as they have to be.
 
-    A log and its changelog have the same number of partitions, so the progress changelog of the agent `messages`
-    has as many as Airy's topic. With `production` (three replicas or more) two of them must be in sync.
+    A log and its changelog have the same number of partitions, so the progress changelogs of the agents `messages` and
+    `contacts` have as many as Airy's topics; null for contacts that are not read. With `production` (three replicas or
+    more) two of them must be in sync. `generations` are the numbers of the changelogs that each table has; only the first
+    when it is not there.
     """
     common = {
         "max.message.bytes": str(RECORD_BYTES_MAX),
@@ -118,9 +145,10 @@ def declare(
         config = common | more | {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
         return TopicDeclaration(name=name, partitions=partitions, config=config)
 
-    def changelog(table: str, count: int) -> TopicDeclaration:
+    def changelogs(table: str, count: int) -> Iterator[TopicDeclaration]:
         config = common | {"cleanup.policy": "compact", "delete.retention.ms": str(DELETE_RETENTION_MS)}
-        return TopicDeclaration(name=names.changelog(table), partitions=count, config=config)
+        for generation in sorted((generations or {}).get(table, (1,))):
+            yield TopicDeclaration(name=names.changelog(table, generation), partitions=count, config=config)
 
     return (
         log(names.requests, 7 * _DAY_MS),
@@ -129,11 +157,13 @@ def declare(
         log(names.responses, _DAY_MS),
         log(names.bridge_responses, 10 * 60 * 1000),
         log(names.dead_letters, 30 * _DAY_MS, **{"max.message.bytes": str(DEAD_LETTER_BYTES_MAX)}),
-        changelog(INTAKE, partitions),
-        changelog(IDENTITY, partitions),
-        changelog(CONVERSATION, partitions),
-        changelog(MESSAGES, messages_partitions),
+        *changelogs(INTAKE, partitions),
+        *changelogs(IDENTITY, partitions),
+        *changelogs(CONVERSATION, partitions),
+        *changelogs(MESSAGES, messages_partitions),
+        *(() if contacts_partitions is None else changelogs(CONTACTS, contacts_partitions)),
         TopicDeclaration(name=names.skips, partitions=1, config=common | {"cleanup.policy": "compact"}),
+        TopicDeclaration(name=names.generations, partitions=1, config=common | {"cleanup.policy": "compact"}),
     )
 
 

@@ -24,6 +24,9 @@ from airy_identify.core.answers import (
     TokenSlip,
 )
 from airy_identify.core.commands import (
+    Attach,
+    ContactRowReceived,
+    ConversationSeen,
     Forget,
     GiveResumeToken,
     Identify,
@@ -34,8 +37,13 @@ from airy_identify.core.commands import (
     ReplyTo,
     Unmerge,
 )
-from airy_identify.core.reasons import Reason, Warned
+from airy_identify.core.erasing import airy_record_key
+from airy_identify.core.reasons import Warned, WarningCode
 from airy_identify.core.values import (
+    AiryContact,
+    AiryFact,
+    AiryIdentifiers,
+    AirySource,
     ChannelId,
     Contact,
     ContactConversation,
@@ -50,11 +58,13 @@ from airy_identify.core.values import (
     Message,
     Owner,
     PhoneNumber,
+    SeenConversation,
     Separation,
     TenantId,
 )
 from airy_identify.intake.channels import ChannelDirectory
 from airy_identify.wire.airy import Channel, encode_channel
+from airy_identify.wire.generations import CURRENT, Generation
 from airy_identify.wire.skips import Skip
 
 Made = TypeVar("Made", bound=Any)
@@ -100,6 +110,11 @@ def _plain(over: dict[str, Any]) -> dict[str, Any]:
     return over
 
 
+def make_attach(conversation_id: str | None = None) -> Attach:
+    """Return what a token asks to attach; without an id, one that did not count."""
+    return Attach(conversation_id=None if conversation_id is None else ConversationId(conversation_id))
+
+
 def make_identify_command(**over: Any) -> Identify:
     defaults: dict[str, Any] = {
         "request_id": "request-1",
@@ -130,6 +145,59 @@ def _asked(over: dict[str, Any], **defaults: Any) -> dict[str, Any]:
 
 def make_identifier(kind: str, value: str) -> Identifier:
     return Identifier(kind=kind, value=value)
+
+
+def make_fact(key: str, text: str | None = None, **over: Any) -> AiryFact:
+    return AiryFact(key=key, text=text, **over)
+
+
+def make_airy_identifiers(**over: Any) -> AiryIdentifiers:
+    return AiryIdentifiers(**_plain(over))
+
+
+def make_airy_source(source_id: str, **over: Any) -> AirySource:
+    created_at_ms = over.pop("created_at_ms", ACCEPTED_AT_MS)
+    return AirySource(id=ContactId(source_id), created_at_ms=created_at_ms, identifiers=make_airy_identifiers(**over))
+
+
+def make_airy_contact(contact_id: str, *facts: AiryFact) -> AiryContact:
+    return AiryContact(id=ContactId(contact_id), facts=facts)
+
+
+def make_seen_conversation(**over: Any) -> SeenConversation:
+    defaults: dict[str, Any] = {"channel_id": CHANNEL_ID, "source": "chatplugin", "created_at_ms": ACCEPTED_AT_MS}
+    return SeenConversation(**defaults | over)
+
+
+def make_row_received(contact_id: str | None, fact: AiryFact | None, **over: Any) -> ContactRowReceived:
+    """Return what a row of Airy says; without a fact it is a tombstone of `record_key`."""
+    record_key = "" if contact_id is None or fact is None else airy_record_key(ContactId(contact_id), fact.key)
+    defaults: dict[str, Any] = {
+        "request_id": "contacts-0-0",
+        "tenant": TENANT,
+        "accepted_at_ms": ACCEPTED_AT_MS,
+        "rules_version": 1,
+        "record_key": record_key,
+        "contact_id": contact_id,
+        "fact": fact,
+    }
+    return ContactRowReceived(**defaults | over)
+
+
+def make_tombstone(contact_id: str, key: str, **over: Any) -> ContactRowReceived:
+    return make_row_received(None, None, record_key=airy_record_key(ContactId(contact_id), key), **over)
+
+
+def make_conversation_seen(conversation_id: str, **over: Any) -> ConversationSeen:
+    defaults: dict[str, Any] = {
+        "tenant": TENANT,
+        "rules_version": 1,
+        "conversation_id": conversation_id,
+        "channel_id": CHANNEL_ID,
+        "source": "chatplugin",
+        "created_at_ms": ACCEPTED_AT_MS,
+    }
+    return ConversationSeen(**defaults | over)
 
 
 def make_merge(source_id: str, destination_id: str, **over: Any) -> Merge:
@@ -293,7 +361,7 @@ def make_conversation_summary(**over: Any) -> ConversationSummary:
 
 def make_warned(**over: Any) -> Warned:
     defaults: dict[str, Any] = {
-        "code": Reason.IDENTIFIER_CONFLICT,
+        "code": WarningCode.IDENTIFIER_CONFLICT,
         "message": "Belongs to somebody else.",
         "field": "email",
     }
@@ -386,3 +454,15 @@ def make_skip(**over: Any) -> Skip:
         "asked_at_ms": ACCEPTED_AT_MS,
     }
     return Skip(**defaults | over)
+
+
+def make_generation(**over: Any) -> Generation:
+    defaults: dict[str, Any] = {
+        "agent": "contact-identity",
+        "partition": 3,
+        "generation": 2,
+        "state": CURRENT,
+        "by": "ada@ops-1",
+        "written_at_ms": ACCEPTED_AT_MS,
+    }
+    return Generation(**defaults | over)

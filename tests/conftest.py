@@ -28,13 +28,20 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+AUTHORIZER = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+}
+"""Whoever was not denied something by a test may do everything."""
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
     """Real Apache Kafka on a free port, started when the first test asks for it.
 
     A test that stops it has to start it again.
     """
-    kafka = LocalKafka(tmp_path_factory.mktemp("kafka"))
+    kafka = LocalKafka(tmp_path_factory.mktemp("kafka"), properties=AUTHORIZER)
     asyncio.run(kafka.start())
     yield kafka
     asyncio.run(kafka.stop())

@@ -1,8 +1,11 @@
 """Kafka records as a consumer hands them over; the only constructor of them in tests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from aiokafka.structs import ConsumerRecord
+
+from airy_identify.core.commands import Command, Observation
+from airy_identify.wire.commands import decode_log_value
 
 
 def make_record(
@@ -29,3 +32,9 @@ def make_record(
         serialized_value_size=len(value or b""),
         headers=tuple(headers),
     )
+
+
+def asked_in(records: Iterable[ConsumerRecord]) -> list[Command]:
+    """Return the commands among records of the log: all but what Airy told."""
+    values = [decode_log_value(record.value or b"") for record in records]
+    return [value for value in values if not isinstance(value, Observation)]

@@ -5,6 +5,8 @@ from airy_identify.core.commands import Command
 from airy_identify.core.decide import decide
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import (
+    AiryKey,
+    AiryRow,
     AliasKey,
     Contact,
     ContactKey,
@@ -41,6 +43,11 @@ class InMemoryIdentityTable:
     def journal(self, key: JournalKey, /) -> Merged | None:
         row = self.rows.get(key)
         assert row is None or isinstance(row, Merged)
+        return row
+
+    def airy(self, key: AiryKey, /) -> AiryRow | None:
+        row = self.rows.get(key)
+        assert row is None or isinstance(row, AiryRow)
         return row
 
     def apply(self, command: Command) -> Decision | Rejected:

@@ -18,7 +18,7 @@ from airy_identify.core.commands import Identify
 from airy_identify.core.keys import GivenKey, held_identifiers
 from airy_identify.core.levels import level_of
 from airy_identify.core.merging import is_separated, merge_contacts, verified_email
-from airy_identify.core.reasons import Reason, Warned
+from airy_identify.core.reasons import Warned, WarningCode
 from airy_identify.core.target import Match, Target, contradicts
 from airy_identify.core.values import Contact, ContactId, Level
 
@@ -100,7 +100,7 @@ def warn(claims: tuple[Claim, ...]) -> tuple[Warned, ...]:
     """Return the warnings of the answer, in the order of the claims."""
     return tuple(
         Warned(
-            code=Reason.IDENTIFIER_CONFLICT,
+            code=WarningCode.IDENTIFIER_CONFLICT,
             message=f"{claim.key.field} belongs to another contact and was not taken from it",
             field=claim.key.field,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from airy_identify.core.values import (
+    AiryFact,
     ChannelId,
     ContactId,
     ConversationId,
@@ -53,6 +54,17 @@ class OnConflict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attach:
+    """A token came with the request: the conversation that it names, null when intake did not accept it.
+
+    An accepted one is genuine, is of the request's channel, and had not expired at `accepted_at_ms`. The token itself
+    is not in the log.
+    """
+
+    conversation_id: ConversationId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identify:
     """Find or create the contact with these identifiers, and its conversations on the channel.
 
@@ -74,6 +86,7 @@ class Identify:
     phone_number: PhoneNumber | None = None
     identifiers: tuple[CustomIdentifiers, ...] = ()
     metadata: Mapping[str, JsonValue] | None = None
+    attach: Attach | None = None
     on_conflict: OnConflict = OnConflict.WARN
     dry_run: bool = False
     explain: bool = False
@@ -155,5 +168,37 @@ class GiveResumeToken:
     conversation_id: ConversationId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactRowReceived:
+    """A row of Airy's topic `contacts`: a fact about a contact, or a tombstone, which has nothing but its key.
+
+    `request_id` says where it lay. `own`: this service wrote it.
+    """
+
+    request_id: RequestId
+    tenant: TenantId
+    accepted_at_ms: int
+    rules_version: int
+    record_key: str
+    contact_id: ContactId | None = None
+    fact: AiryFact | None = None
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationSeen:
+    """A conversation began outside this service, on this channel. `created_at_ms`: its earliest message so far."""
+
+    tenant: TenantId
+    rules_version: int
+    conversation_id: ConversationId
+    channel_id: ChannelId
+    source: str
+    created_at_ms: int
+
+
+Observation = ContactRowReceived | ConversationSeen
+"""What is told and not asked: nobody is answered."""
+
 Command = Identify | Merge | Unmerge | Release | Forget | Info | GiveResumeToken
-"""The values of `identity-commands`."""
+"""What is asked, and answered. With `Observation`, the values of `identity-commands`."""

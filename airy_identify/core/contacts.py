@@ -4,6 +4,8 @@ from typing import Protocol
 
 from airy_identify.core.errors import InconsistentTableError
 from airy_identify.core.values import (
+    AiryKey,
+    AiryRow,
     AliasKey,
     Contact,
     ContactId,
@@ -29,6 +31,9 @@ class IdentityReader(Protocol):
 
     def journal(self, key: JournalKey, /) -> Merged | None:
         """Return a merge."""
+
+    def airy(self, key: AiryKey, /) -> AiryRow | None:
+        """Return what is known from Airy, of the kind that the key says."""
 
 
 def find_by_id(table: IdentityReader, tenant: TenantId, contact_id: ContactId) -> Contact | Forgotten | None:

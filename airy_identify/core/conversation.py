@@ -14,6 +14,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from airy_identify.core.airy_facts import CHAT_PLUGIN
 from airy_identify.core.answers import ContactInfo, ConversationSummary, Identified, ResumeSlip, TokenGiven, TokenSlip
 from airy_identify.core.reasons import Rejected, unknown_conversation
 from airy_identify.core.values import (
@@ -23,6 +24,7 @@ from airy_identify.core.values import (
     ConversationRow,
     Forgotten,
     Message,
+    SeenConversation,
 )
 
 CONTENT_BYTES_MAX = 16 * 1024
@@ -43,12 +45,28 @@ def apply_message(row: ConversationRow | None, message: Message) -> Conversation
             id=message.conversation_id,
             channel_id=message.channel_id,
             source=message.source,
-            last_message=shorten(message),
+            last_message=_kept(message),
+            first_sent_at_ms=_first_sent(None, message),
         )
-    if row.last_message is not None and _recency(message) < _recency(row.last_message):
+    last = row.last_message
+    if last is None or _recency(message) >= _recency(last):
+        last = _kept(message)
+    after = replace(row, last_message=last, first_sent_at_ms=_first_sent(row.first_sent_at_ms, message))
+    return None if after == row else after
+
+
+def conversation_seen(before: ConversationRow | None, after: Conversation | None) -> SeenConversation | None:
+    """Return what the table of contacts has to learn of a conversation that began outside this service.
+
+    Null for a conversation that was minted here, or on a channel of another source, and when nothing new is known.
+    `before` and `after`: its row before and after a message, `after` null when that did not change it.
+    """
+    if after is None or after.first_sent_at_ms is None or after.created_at_ms is not None:
         return None
-    kept = shorten(message)
-    return None if kept == row.last_message else replace(row, last_message=kept)
+    known = before.first_sent_at_ms if isinstance(before, Conversation) else None
+    if after.source != CHAT_PLUGIN or known == after.first_sent_at_ms:
+        return None
+    return SeenConversation(channel_id=after.channel_id, source=after.source, created_at_ms=after.first_sent_at_ms)
 
 
 def shorten(message: Message) -> Message:
@@ -75,6 +93,7 @@ def open_conversation(row: ConversationRow | None, minted: ContactConversation) 
         source=minted.source,
         created_at_ms=minted.created_at_ms,
         last_message=None if row is None else row.last_message,
+        first_sent_at_ms=None if row is None else row.first_sent_at_ms,
     )
 
 
@@ -171,6 +190,18 @@ def give_token(slip: TokenSlip, row: ConversationRow | None) -> TokenGiven | Rej
         channel_id=slip.channel_id,
         conversation_id=slip.conversation_id,
     )
+
+
+def _first_sent(known: int | None, message: Message) -> int | None:
+    """Return when the earliest message known was sent. One without a tenant tells nobody: the next one has to."""
+    if message.tenant is None:
+        return known
+    return message.sent_at_ms if known is None else min(known, message.sent_at_ms)
+
+
+def _kept(message: Message) -> Message:
+    """Return the message as it is kept with its conversation, whose tenant is known."""
+    return replace(shorten(message), tenant=None)
 
 
 def _recency(message: Message) -> tuple[int, str, int]:

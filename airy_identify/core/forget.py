@@ -5,25 +5,18 @@
 - Its ids and its conversations leave markers, here and in the table `conversation`, so that nothing late revives them.
 - Whoever was separated from it is separated from it no longer.
 - Its identifiers are free: the next request with one of them is about a new person.
+- What Airy's rows say of it is deleted here; later rows of it are not kept. It may go on living in Airy.
+- One that was put aside because Airy deleted it is erased at once (`gone`).
 """
-
-from dataclasses import replace
 
 from airy_identify.core.answers import ContactForgotten, Decision
 from airy_identify.core.commands import Forget
-from airy_identify.core.contacts import IdentityReader, all_ids, find_by_id
-from airy_identify.core.index import owner_keys
-from airy_identify.core.journal import journal_keys
+from airy_identify.core.contacts import IdentityReader, find_by_id
+from airy_identify.core.erasing import erase_history, leave_markers
+from airy_identify.core.gone import erase, put_aside_contact, take_back
+from airy_identify.core.pending import PendingTable
 from airy_identify.core.reasons import Rejected, unknown_contact
-from airy_identify.core.values import (
-    Contact,
-    ContactId,
-    ContactKey,
-    Forgotten,
-    IdentifierKey,
-    IdentityWrite,
-    TenantId,
-)
+from airy_identify.core.values import Forgotten
 
 
 def forget(command: Forget, table: IdentityReader) -> Decision | Rejected:
@@ -32,33 +25,20 @@ def forget(command: Forget, table: IdentityReader) -> Decision | Rejected:
     Raises:
         InconsistentTableError: a row points to a contact or a merge that is not there.
     """
-    contact = find_by_id(table, command.tenant, command.contact_id)
+    tenant = command.tenant
+    contact = find_by_id(table, tenant, command.contact_id)
     if contact is None:
         return unknown_contact("contact_id")
     answer = ContactForgotten(request_id=command.request_id)
+    erased = PendingTable(table)
     if isinstance(contact, Forgotten):
-        return Decision(answer=answer)
-    marker = Forgotten()
-    writes: list[IdentityWrite] = [(ContactKey(tenant=command.tenant, contact_id=contact.id), marker)]
-    writes += [(key, None if isinstance(key, IdentifierKey) else marker) for key in owner_keys(command.tenant, contact)]
-    writes += [(key, None) for key in journal_keys(table, command.tenant, contact.id, contact.merge_count)]
-    writes += _reconcile(contact, table, command.tenant)
+        put_aside = put_aside_contact(table, tenant, command.contact_id)
+        if put_aside is None:
+            return Decision(answer=answer)
+        forgotten = erase(erased, tenant, put_aside)
+        take_back(erased, tenant, put_aside.id)
+        return Decision(writes=erased.writes, answer=answer, forgotten=forgotten)
+    leave_markers(erased, tenant, contact)
+    erase_history(erased, tenant, contact)
     forgotten = tuple(conversation.id for conversation in contact.conversations)
-    return Decision(writes=tuple(writes), answer=answer, forgotten=forgotten)
-
-
-def _reconcile(contact: Contact, table: IdentityReader, tenant: TenantId) -> list[IdentityWrite]:
-    """Return the rows of those who were separated from a contact, without these separations."""
-    ids = frozenset(all_ids(contact))
-    others: dict[ContactId, Contact] = {}
-    for separation in contact.separations:
-        other = find_by_id(table, tenant, separation.other)
-        if isinstance(other, Contact) and other.id != contact.id:
-            others[other.id] = other
-    return [
-        (
-            ContactKey(tenant=tenant, contact_id=other.id),
-            replace(other, separations=tuple(each for each in other.separations if each.other not in ids)),
-        )
-        for other in others.values()
-    ]
+    return Decision(writes=erased.writes, answer=answer, forgotten=forgotten)

@@ -3,6 +3,7 @@
 - A request without a verified key is refused: `missing_identifier`.
 - The target is found, promoted or created (`target`).
 - Other contacts that it matches may end in the target (`merging`, `claims`); each such merge has a journal row.
+- A conversation that the request attaches becomes the target's, if it may (`attach`).
 - The target's conversations on the channel are resumed; if there is none, exactly one is minted. A mint is never
   refused for the limits of merging: a contact mints once a channel, so the number of channels bounds it.
 - Each key is held, added, taken over or in conflict (`claims`). With `on_conflict: reject` the first conflict refuses
@@ -19,11 +20,13 @@ table.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from airy_identify.core.airy_facts import AiryNames, names_of
 from airy_identify.core.answers import Decision, ResumeSlip, TargetChoice
+from airy_identify.core.attach import Attached, attach, without_conversation
 from airy_identify.core.attributes import lose, take
 from airy_identify.core.claims import Claim, Merger, merge_matches, settle, warn
 from airy_identify.core.commands import Identify, OnConflict
-from airy_identify.core.contacts import IdentityReader
+from airy_identify.core.contacts import IdentityReader, find_by_id
 from airy_identify.core.explain import explain
 from airy_identify.core.ids import from_name
 from airy_identify.core.index import write_contacts
@@ -56,13 +59,13 @@ class _Minted:
 class _Person:
     """The target before this command (`None`: created by it) and after it, and what was decided on the way.
 
-    `minted` is in `target` already, unless this is a dry run.
+    `begun` is the conversation that it gained, if any. It is in `target` already, unless a dry run would mint it.
     """
 
     choice: Target
     before: Contact | None
     target: Contact
-    minted: _Minted | None
+    begun: Attached | _Minted | None
     mergers: tuple[Merger, ...]
     claims: tuple[Claim, ...]
     warnings: tuple[Warned, ...]
@@ -84,29 +87,24 @@ def identify(command: Identify, table: IdentityReader, *, offset: int) -> Decisi
     if isinstance(person, Rejected):
         return person
     writes = () if command.dry_run else _writes(command, person, offset)
-    return Decision(writes=writes, slip=_slip(command, person))
+    return Decision(writes=writes, slip=_slip(command, person, names_of(table, command.tenant, person.target)))
 
 
 def _decide(command: Identify, keys: tuple[GivenKey, ...], table: IdentityReader) -> _Person | Rejected:
     matches = matches_of(keys)
     choice = choose_target(command, matches)
     before = None if choice.match is None else choice.match.contact
-    minted: _Minted | None = None
     if before is None:
-        minted = _mint(command, table)
-        start = Contact(
-            id=minted.derived_id, created_at_ms=command.accepted_at_ms, updated_at_ms=command.accepted_at_ms
-        )
+        begun, not_attached = _begin(command, table)
+        united, mergers = merge_matches(_create(command, table, begun), choice, matches, command)
     else:
-        start = before
-    united, mergers = merge_matches(start, choice, matches, command)
-    if minted is None and not _on_channel(united, command):
-        minted = _mint(command, table)
+        united, mergers = merge_matches(before, choice, matches, command)
+        begun, not_attached = _begin(command, table, united, mergers)
     merged_ids = frozenset(merger.merged.id for merger in mergers)
     claims = tuple([settle(key, united, merged_ids) for key in keys])
-    warnings = warn(claims)
-    if warnings and command.on_conflict is OnConflict.REJECT:
-        return Rejected(reason=Reason.IDENTIFIER_CONFLICT, message=warnings[0].message, field=warnings[0].field)
+    conflicts = warn(claims)
+    if conflicts and command.on_conflict is OnConflict.REJECT:
+        return Rejected(reason=Reason.IDENTIFIER_CONFLICT, message=conflicts[0].message, field=conflicts[0].field)
     taken = take(united, command, claims)
     if isinstance(taken, Rejected):
         return taken
@@ -116,15 +114,43 @@ def _decide(command: Identify, keys: tuple[GivenKey, ...], table: IdentityReader
     updated_at_ms = united.updated_at_ms
     if taken is not united or metadata is not united.metadata:
         updated_at_ms = _moved(united, command)
-    kept = None if command.dry_run else minted
+    kept = None if command.dry_run and isinstance(begun, _Minted) else begun
     return _Person(
         choice=choice,
         before=before,
-        target=_complete(taken, metadata=metadata, updated_at_ms=updated_at_ms, minted=kept),
-        minted=minted,
+        target=_complete(taken, metadata=metadata, updated_at_ms=updated_at_ms, begun=kept),
+        begun=begun,
         mergers=mergers,
         claims=claims,
-        warnings=warnings,
+        warnings=(*conflicts, *not_attached),
+    )
+
+
+def _begin(
+    command: Identify, table: IdentityReader, target: Contact | None = None, mergers: tuple[Merger, ...] = ()
+) -> tuple[Attached | _Minted | None, tuple[Warned, ...]]:
+    """Return the conversation that the target gains, null if it has one on the channel, and what to warn about.
+
+    `target` is the contact after its merges, null when it is yet to be made.
+    """
+    merged_ids = frozenset(merger.merged.id for merger in mergers)
+    gained = attach(command, table, target=target, merged_ids=merged_ids)
+    if isinstance(gained, Attached):
+        return gained, ()
+    minted = None if target is not None and _on_channel(target, command) else _mint(command, table)
+    return minted, () if gained is None else (gained,)
+
+
+def _create(command: Identify, table: IdentityReader, begun: Attached | _Minted | None) -> Contact:
+    """Return a new contact with the id that Airy's contacts service gives to the contact of its conversation.
+
+    Where that leads to somebody already, it gets the one that it would have with a minted conversation.
+    """
+    derived_id = None if begun is None else begun.derived_id
+    return Contact(
+        id=derived_id or _mint(command, table).derived_id,
+        created_at_ms=command.accepted_at_ms,
+        updated_at_ms=command.accepted_at_ms,
     )
 
 
@@ -132,10 +158,11 @@ def _mint(command: Identify, table: IdentityReader) -> _Minted:
     """Return a new conversation with the command's id, or with one derived from it if that has been given away.
 
     That happens only when the log holds a command twice and what the first one made has changed since. Then the second
-    is decided anew like any other, and must not take the conversation and the id of a living or forgotten contact.
+    is decided anew like any other, and must not take the conversation and the id of a living or forgotten contact. That
+    has the id without the conversation if another one was attached to it.
     """
     new_id = command.new_id
-    while table.owner(ConversationOwnerKey(tenant=command.tenant, conversation_id=new_id)) is not None:
+    while _is_given_away(command, new_id, table):
         new_id = ConversationId(from_name(new_id, namespace="conversation"))
     conversation = ContactConversation(
         id=new_id,
@@ -144,6 +171,12 @@ def _mint(command: Identify, table: IdentityReader) -> _Minted:
         created_at_ms=command.accepted_at_ms,
     )
     return _Minted(conversation=conversation, derived_id=ContactId(from_name(new_id)))
+
+
+def _is_given_away(command: Identify, new_id: ConversationId, table: IdentityReader) -> bool:
+    if table.owner(ConversationOwnerKey(tenant=command.tenant, conversation_id=new_id)) is not None:
+        return True
+    return find_by_id(table, command.tenant, ContactId(from_name(new_id))) is not None
 
 
 def _on_channel(contact: Contact, command: Identify) -> list[ContactConversation]:
@@ -156,32 +189,45 @@ def _moved(contact: Contact, command: Identify) -> int:
 
 
 def _complete(
-    taken: Contact, *, metadata: Mapping[str, JsonValue], updated_at_ms: int, minted: _Minted | None
+    taken: Contact, *, metadata: Mapping[str, JsonValue], updated_at_ms: int, begun: Attached | _Minted | None
 ) -> Contact:
     """Return the contact with all that it gains besides identifiers, the very same object if that is nothing."""
-    if minted is None and metadata is taken.metadata and updated_at_ms == taken.updated_at_ms:
+    if begun is None and metadata is taken.metadata and updated_at_ms == taken.updated_at_ms:
         return taken
     conversations, aliases = taken.conversations, taken.aliases
-    if minted is not None:
-        conversations = (*conversations, minted.conversation)
-        if minted.derived_id != taken.id:
-            aliases = (*aliases, minted.derived_id)
+    if begun is not None:
+        conversations = (*conversations, begun.conversation)
+        if begun.derived_id is not None and begun.derived_id != taken.id:
+            aliases = (*aliases, begun.derived_id)
     return replace(taken, metadata=metadata, updated_at_ms=updated_at_ms, conversations=conversations, aliases=aliases)
 
 
 def _writes(command: Identify, person: _Person, offset: int) -> tuple[IdentityWrite, ...]:
     if person.target is person.before:
         return ()
-    losers = [(before, replace(after, updated_at_ms=_moved(before, command))) for before, after in lose(person.claims)]
     ended = [(merger.merged, None) for merger in person.mergers]
-    writes = write_contacts(command.tenant, ((person.before, person.target), *losers, *ended))
+    writes = write_contacts(command.tenant, ((person.before, person.target), *_losers(command, person), *ended))
     if person.before is not None:
         writes += write_journal(command, person.mergers, before=person.before, after=person.target, offset=offset)
     return tuple(writes)
 
 
-def _slip(command: Identify, person: _Person) -> ResumeSlip:
+def _losers(command: Identify, person: _Person) -> list[tuple[Contact, Contact]]:
+    """Return those who lose custom values or a conversation to the target, each as it was and as it is now."""
+    losers = {
+        before.id: (before, replace(after, updated_at_ms=_moved(before, command)))
+        for before, after in lose(person.claims)
+    }
+    if isinstance(person.begun, Attached) and person.begun.former is not None:
+        before, after = losers.get(person.begun.former.id, (person.begun.former, person.begun.former))
+        conversations = without_conversation(after, person.begun.conversation.id)
+        losers[before.id] = before, replace(after, conversations=conversations)
+    return list(losers.values())
+
+
+def _slip(command: Identify, person: _Person, names: AiryNames) -> ResumeSlip:
     pending = _on_channel(person.target, command)
+    minted = person.begun if isinstance(person.begun, _Minted) else None
     if len(pending) > 1:
         pending.sort(key=lambda conversation: (-conversation.created_at_ms, conversation.id))
     return ResumeSlip(
@@ -189,12 +235,12 @@ def _slip(command: Identify, person: _Person) -> ResumeSlip:
         tenant=command.tenant,
         accepted_at_ms=command.accepted_at_ms,
         reply_to=command.reply_to,
-        contact=view_contact(person.target, exists=person.before is not None or not command.dry_run),
+        contact=view_contact(person.target, names=names, exists=person.before is not None or not command.dry_run),
         created_contact=person.choice.choice is TargetChoice.CREATED,
-        created_conversation=person.minted is not None,
+        created_conversation=minted is not None,
         merged=tuple(merger.merged.id for merger in person.mergers),
         warnings=person.warnings,
-        minted=None if person.minted is None or command.dry_run else person.minted.conversation.id,
+        minted=None if minted is None or command.dry_run else minted.conversation.id,
         pending=tuple(pending),
         dry_run=command.dry_run,
         explanation=explain(command, person.choice, person.claims, person.mergers) if command.explain else None,

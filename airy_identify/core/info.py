@@ -6,6 +6,7 @@
 - Nothing changes, and no token is made.
 """
 
+from airy_identify.core.airy_facts import names_of
 from airy_identify.core.answers import Decision, ResumeSlip
 from airy_identify.core.commands import Info
 from airy_identify.core.contacts import IdentityReader, find_by_id, owned_contact
@@ -30,7 +31,7 @@ def info(command: Info, table: IdentityReader) -> Decision | Rejected:
         tenant=command.tenant,
         accepted_at_ms=command.accepted_at_ms,
         reply_to=command.reply_to,
-        contact=view_contact(contact),
+        contact=view_contact(contact, names=names_of(table, command.tenant, contact)),
         created_contact=False,
         created_conversation=False,
         pending=tuple(pending),

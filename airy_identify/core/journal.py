@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from airy_identify.core.answers import ContactDetails, JournalEntry
 from airy_identify.core.claims import Merger
-from airy_identify.core.commands import Identify, Merge
+from airy_identify.core.commands import ContactRowReceived, Identify, Merge
 from airy_identify.core.contacts import IdentityReader, journal_row
 from airy_identify.core.merging import merge_contacts
 from airy_identify.core.metadata import canonical_json
@@ -25,7 +25,12 @@ Older entries come without contacts.
 
 
 def write_journal(
-    command: Identify | Merge, mergers: tuple[Merger, ...], *, before: Contact, after: Contact, offset: int
+    command: Identify | Merge | ContactRowReceived,
+    mergers: tuple[Merger, ...],
+    *,
+    before: Contact,
+    after: Contact,
+    offset: int,
 ) -> list[IdentityWrite]:
     """Return the rows of a command's merges. `before` and `after`: the survivor before and after the whole command."""
     writes: list[IdentityWrite] = []

@@ -6,6 +6,7 @@
 - Beyond the limits: `too_large_to_merge`.
 """
 
+from airy_identify.core.airy_facts import names_of
 from airy_identify.core.answers import ContactChanged, Decision
 from airy_identify.core.claims import Merger
 from airy_identify.core.commands import Merge
@@ -35,7 +36,10 @@ def merge(command: Merge, table: IdentityReader, *, offset: int) -> Decision | R
     if not isinstance(destination, Contact):
         return unknown_contact("destination_id")
     if source.id == destination.id:
-        answer = ContactChanged(request_id=command.request_id, contact=view_contact(destination))
+        answer = ContactChanged(
+            request_id=command.request_id,
+            contact=view_contact(destination, names=names_of(table, command.tenant, destination)),
+        )
         return Decision(answer=answer)
     merged = merge_contacts(destination, source, at_ms=command.accepted_at_ms)
     if merged is None:
@@ -44,5 +48,7 @@ def merge(command: Merge, table: IdentityReader, *, offset: int) -> Decision | R
     writes = write_contacts(command.tenant, ((destination, merged), (source, None)))
     merger = Merger(survivor=destination, merged=source, why=BY_COMMAND)
     writes += write_journal(command, (merger,), before=destination, after=merged, offset=offset)
-    answer = ContactChanged(request_id=command.request_id, contact=view_contact(merged))
+    answer = ContactChanged(
+        request_id=command.request_id, contact=view_contact(merged, names=names_of(table, command.tenant, merged))
+    )
     return Decision(writes=tuple(writes), answer=answer)

@@ -1,7 +1,7 @@
 """How a merge is undone where rows went on since: field by field, by value and not by history.
 
-- The merged contact comes back as it was, with the conversations and aliases it had, and with those of its verified
-  identifiers that the survivor still holds.
+- The merged contact comes back as it was, with the aliases it had, and with those of its conversations and of its
+  verified identifiers that the survivor still holds: a conversation may have been attached to somebody else since.
 - The survivor loses these. Where its e-mail or phone is then empty, it gets back what the merging command replaced, if
   nobody holds that.
 - Of the metadata that the merge brought, members that still have their value leave, recursively, and objects that this
@@ -36,17 +36,19 @@ def part(
         else:
             restored = without(restored, identifier)
     ids = frozenset(all_ids(before))
-    conversation_ids = frozenset(conversation.id for conversation in before.conversations)
+    had = frozenset(conversation.id for conversation in before.conversations)
+    left = frozenset(conversation.id for conversation in contact.conversations)
     survivor = replace(
         survivor,
         created_at_ms=row.survivor.created_at_ms,
         email=email if survivor.email is None else survivor.email,
         phone_number=phone_number if survivor.phone_number is None else survivor.phone_number,
         metadata=_without_brought(contact.metadata, brought=before.metadata, had=row.survivor.metadata),
-        conversations=tuple(each for each in contact.conversations if each.id not in conversation_ids),
+        conversations=tuple(each for each in contact.conversations if each.id not in had),
         aliases=tuple(alias for alias in contact.aliases if alias not in ids),
         merge_count=row.survivor.merge_count,
     )
+    restored = replace(restored, conversations=tuple(each for each in before.conversations if each.id in left))
     return survivor, restored
 
 

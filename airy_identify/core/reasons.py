@@ -70,11 +70,18 @@ class Rejected:
     field: str | None = None
 
 
+class WarningCode(StrEnum):
+    """The codes of warnings in answers."""
+
+    IDENTIFIER_CONFLICT = "identifier_conflict"
+    CONVERSATION_NOT_ATTACHED = "conversation_not_attached"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
     """Something the caller should know although the request was applied. It never reveals another contact."""
 
-    code: Reason
+    code: WarningCode
     message: str
     field: str
 

@@ -9,6 +9,7 @@
 
 from dataclasses import replace
 
+from airy_identify.core.airy_facts import names_of
 from airy_identify.core.answers import ContactChanged, Decision
 from airy_identify.core.commands import Release
 from airy_identify.core.contacts import IdentityReader, find_by_id
@@ -33,7 +34,9 @@ def release(command: Release, table: IdentityReader) -> Decision | Rejected:
     if released is not contact:
         released = replace(released, updated_at_ms=max(contact.updated_at_ms, command.accepted_at_ms))
         writes = write_contacts(command.tenant, ((contact, released),))
-    answer = ContactChanged(request_id=command.request_id, contact=view_contact(released))
+    answer = ContactChanged(
+        request_id=command.request_id, contact=view_contact(released, names=names_of(table, command.tenant, released))
+    )
     return Decision(writes=tuple(writes), answer=answer)
 
 

@@ -13,6 +13,7 @@
 
 from dataclasses import replace
 
+from airy_identify.core.airy_facts import names_of
 from airy_identify.core.answers import ContactRestored, Decision
 from airy_identify.core.commands import Unmerge
 from airy_identify.core.contacts import IdentityReader, all_ids, find_by_id, journal_row
@@ -58,7 +59,9 @@ def unmerge(command: Unmerge, table: IdentityReader) -> Decision | Rejected:
     writes = write_contacts(command.tenant, ((contact, survivor), (None, restored)))
     writes.append((JournalKey(tenant=command.tenant, contact_id=contact.id, number=number), None))
     answer = ContactRestored(
-        request_id=command.request_id, contact=view_contact(survivor), restored=view_contact(restored)
+        request_id=command.request_id,
+        contact=view_contact(survivor, names=names_of(table, command.tenant, survivor)),
+        restored=view_contact(restored, names=names_of(table, command.tenant, restored)),
     )
     return Decision(writes=tuple(writes), answer=answer)
 

@@ -187,8 +187,145 @@ class JournalKey:
     number: int
 
 
-IdentityKey = ContactKey | IdentifierKey | AliasKey | ConversationOwnerKey | JournalKey
-IdentityRow = Contact | Owner | Merged | Forgotten
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiryIdentifiers:
+    """What a contact of Airy can be found by, normalised; e-mail and phone number count as verified."""
+
+    external_id: str | None = None
+    email: Email | None = None
+    phone_number: PhoneNumber | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AirySource:
+    """A contact that Airy merged into another, as the other's `mergeHistory` has it."""
+
+    id: ContactId
+    created_at_ms: int
+    identifiers: AiryIdentifiers = AiryIdentifiers()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiryFact:
+    """What one row of Airy's topic `contacts` says of a contact. `key` is Airy's: `displayName`, `via.email`, ….
+
+    `text` is a name, the address of a picture, or the source of a conversation. The other members belong to one key
+    each: `at_ms` to `created_at`, `identifiers` to `via.…`, `merged` to `mergeHistory`. What is of no use is absent.
+    `own`: this service wrote the row, so it says nothing new.
+    """
+
+    key: str
+    text: str | None = None
+    at_ms: int | None = None
+    identifiers: AiryIdentifiers | None = None
+    merged: tuple[AirySource, ...] = ()
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiryContact:
+    """All that Airy's rows say of one contact now, in the order of their keys; `airy_facts` reads it."""
+
+    id: ContactId
+    facts: tuple[AiryFact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiryRecord:
+    """Which fact a key of Airy's topic stands for: a tombstone has nothing else."""
+
+    contact_id: ContactId
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiryClaims:
+    """The contacts of Airy that name an identifier, a conversation or a merged contact, in ascending order."""
+
+    contact_ids: tuple[ContactId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenConversation:
+    """A conversation that began outside this service. `created_at_ms`: its earliest message as far as it is known."""
+
+    channel_id: ChannelId
+    source: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gone:
+    """A contact that Airy deleted, or merged: until that is clear it is kept where nobody finds it.
+
+    `contact` is null when it came back. `next` is the contact that went after it.
+    """
+
+    contact: Contact | None
+    gone_at_ms: int
+    next: ContactId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoneQueue:
+    """The contacts of a tenant that are gone, the earliest first."""
+
+    first: ContactId
+    last: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiryContactKey:
+    """Key of an `AiryContact` row, by Airy's contact id."""
+
+    tenant: TenantId
+    contact_id: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiryRecordKey:
+    """Key of an `AiryRecord` row, by the record's key on Airy's topic."""
+
+    tenant: TenantId
+    record_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AiryClaimKey:
+    """Key of an `AiryClaims` row: a built-in kind and value, or `conversation` or `merged` and an id."""
+
+    tenant: TenantId
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenConversationKey:
+    """Key of a `SeenConversation` row."""
+
+    tenant: TenantId
+    conversation_id: ConversationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoneKey:
+    """Key of a `Gone` row."""
+
+    tenant: TenantId
+    contact_id: ContactId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoneQueueKey:
+    """Key of the `GoneQueue` row of a tenant."""
+
+    tenant: TenantId
+
+
+AiryKey = AiryContactKey | AiryRecordKey | AiryClaimKey | SeenConversationKey | GoneKey | GoneQueueKey
+AiryRow = AiryContact | AiryRecord | AiryClaims | SeenConversation | Gone | GoneQueue
+IdentityKey = ContactKey | IdentifierKey | AliasKey | ConversationOwnerKey | JournalKey | AiryKey
+IdentityRow = Contact | Owner | Merged | Forgotten | AiryRow
 IdentityWrite = tuple[IdentityKey, IdentityRow | None]
 """A changed row of the table `contact-identity`; `None` deletes it."""
 
@@ -198,7 +335,8 @@ class Message:
     """One message of a conversation, as Airy's topic `messages` has it.
 
     `content` is the text as Airy stores it: JSON or plain text; null when it was too long to be kept (see
-    `conversation.shorten`). `updated_at_ms` is null for a new message.
+    `conversation.shorten`). `updated_at_ms` is null for a new message. `tenant` is that of its channel; messages that
+    are kept with their conversation have none.
     """
 
     id: MessageId
@@ -211,17 +349,22 @@ class Message:
     content: str | None
     sent_at_ms: int
     updated_at_ms: int | None = None
+    tenant: TenantId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """A row of the table `conversation`, keyed by conversation id. `created_at_ms` is null until it is known."""
+    """A row of the table `conversation`, keyed by conversation id. `created_at_ms` is null unless it was minted here.
+
+    `first_sent_at_ms`: when the earliest message known was sent.
+    """
 
     id: ConversationId
     channel_id: ChannelId
     source: str
     created_at_ms: int | None = None
     last_message: Message | None = None
+    first_sent_at_ms: int | None = None
 
 
 ConversationRow = Conversation | Forgotten

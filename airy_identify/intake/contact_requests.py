@@ -185,9 +185,14 @@ def _optional_id(value: JsonValue, field: str) -> str | Rejected | None:
         return given
     if len(given) > ID_CHARACTERS_MAX:
         return read.invalid(field, f"must have at most {ID_CHARACTERS_MAX} characters")
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in given):
+    if not is_id(given):
         return read.invalid(field, "must not hold control characters or halves of characters")
     return given
+
+
+def is_id(text: str) -> bool:
+    """Return whether the text can be an id: it is short enough, and holds no control characters nor halves of characters."""
+    return len(text) <= ID_CHARACTERS_MAX and not any(unicodedata.category(each) in {"Cc", "Cs"} for each in text)
 
 
 def _kind(value: JsonValue) -> str | Rejected:

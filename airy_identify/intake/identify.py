@@ -4,6 +4,9 @@
 - Then there must be an identifier that the caller vouches for.
 - Then tenant and channel must be allowed to the caller, then the channel must be there, connected, of this tenant, and
   a chat plugin.
+- A token to attach (`attach`) counts if it is genuine, of this channel, and had not expired when the request was
+  accepted. A visitor's stale token must not lock out a login: then the command says that it did not count. The token
+  itself ends here.
 """
 
 from collections.abc import Mapping
@@ -27,6 +30,7 @@ from airy_identify.intake.identifiers import custom_identifiers, external_id
 from airy_identify.intake.metadata import metadata_patch
 from airy_identify.intake.phone_numbers import phone_number
 from airy_identify.intake.policy import DEFAULT_TENANT, Request, channel_id_of, find_channel, tenant_of
+from airy_identify.intake.tokens import Token, attach_of, token_of
 
 _MAY_BE_UNVERIFIED = (EMAIL, PHONE_NUMBER)
 
@@ -41,6 +45,7 @@ class _Fields:
     phone_number: PhoneNumber | None
     identifiers: tuple[CustomIdentifiers, ...]
     metadata: Mapping[str, JsonValue] | None
+    token: Token | None
     on_conflict: OnConflict
     dry_run: bool
     explain: bool
@@ -74,6 +79,7 @@ def accept_identify(request: Request) -> Identify | Rejected:
         phone_number=fields.phone_number,
         identifiers=fields.identifiers,
         metadata=fields.metadata,
+        attach=None if fields.token is None else attach_of(fields.token, request, fields.channel_id),
         on_conflict=fields.on_conflict,
         dry_run=fields.dry_run,
         explain=fields.explain,
@@ -100,6 +106,7 @@ def _read_fields(fields: read.Fields, default_region: str | None) -> _Fields | R
     identifiers = refusals.keep(custom_identifiers(fields.get("identifiers")), ())
     metadata = refusals.keep(metadata_patch(fields.get("metadata")), None)
     refusals.keep(unverified, kinds)
+    token = refusals.keep(token_of(fields.get("attach")), None)
     on_conflict = refusals.keep(_on_conflict(fields.get("on_conflict")), OnConflict.WARN)
     dry_run = refusals.keep(read.flag(fields.get("dry_run"), "dry_run"), otherwise=False)
     explain = refusals.keep(read.flag(fields.get("explain"), "explain"), otherwise=False)
@@ -113,6 +120,7 @@ def _read_fields(fields: read.Fields, default_region: str | None) -> _Fields | R
         phone_number=phone,
         identifiers=identifiers,
         metadata=metadata,
+        token=token,
         on_conflict=on_conflict,
         dry_run=dry_run,
         explain=explain,

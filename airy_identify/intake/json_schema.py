@@ -48,6 +48,7 @@ _REQUEST_FIELDS: dict[str, JsonSchema] = {
     },
     "metadata": {"type": "object"},
     "unverified": {"type": "array", "items": {"enum": ["email", "phone_number"]}},
+    "attach": {"type": "string"},
     "on_conflict": {"type": "string", "enum": ["warn", "reject"], "default": "warn"},
     "dry_run": {"type": "boolean", "default": False},
     "explain": {"type": "boolean", "default": False},

@@ -6,7 +6,7 @@ at the same time cuts the first off, so that nothing is sent twice by accident.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from airy_identify.core.reasons import Rejected
+from airy_identify.header_names import batch_with
 from airy_identify.intake.messages import accept_message
-from airy_identify.kafka import KafkaClients, close_client, partition_for, partitions_of
+from airy_identify.kafka import BATCH_BYTES, KafkaClients, close_client, partition_for, partitions_of
 from airy_identify.ops.dead_letters import DeadLetter, Found, Place, read_dead_letters
 from airy_identify.ops.reading import Advance, reader
 from airy_identify.registry import RegistryClient, RegistryUnavailableError
@@ -114,6 +115,12 @@ def resend_of(
         )
     if letter.source_topic == names.airy_messages and letter.value is not None:
         return _message(letter.value, names, writers)
+    return _why_not(letter, names)
+
+
+def _why_not(letter: DeadLetter, names: TopicNames) -> str:
+    if letter.source_topic == names.airy_contacts:
+        return "a newer row of its key may have come since; contacts.update in Airy writes all rows of a contact again"
     return f"nothing here processes records of {letter.source_topic or 'an unknown topic'}"
 
 
@@ -122,6 +129,7 @@ def _message(value: bytes, names: TopicNames, writers: WriterSchemas | None) -> 
     message = accept_message(value, writers)
     if isinstance(message, Rejected):
         return message.message
+    message = replace(message, tenant=None)  # that of its channel is not known here; the next message says it
     return Resend(
         topic=names.conversation_commands,
         partition=None,
@@ -210,8 +218,7 @@ class _Sender:
     ) -> asyncio.Future[RecordMetadata]:
         """Send one record, which may have neither key nor value."""
         assert self._producer is not None  # noqa: S101 - made by _commit
-        batch = self._producer.create_batch()
-        batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+        batch = batch_with(self._producer, BATCH_BYTES, key, value, headers)
         future: asyncio.Future[RecordMetadata] = await self._producer.send_batch(
             batch, place.topic, partition=place.partition
         )

@@ -6,9 +6,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from airy_identify.ops.ask import send
 from airy_identify.ops.errors import OpsError
+from airy_identify.ops.generations import read_generations
 from airy_identify.ops.reading import Advance, existing_partitions, read_partition, reader
 from airy_identify.settings import Settings
-from airy_identify.topics import CONVERSATION, IDENTITY, INTAKE, MESSAGES
+from airy_identify.topics import CONTACTS, CONVERSATION, IDENTITY, INTAKE, MESSAGES
 from airy_identify.wire.rows import PROGRESS_KEY, decode_progress
 from airy_identify.wire.skips import Skip, decode_skip, encode_skip, encode_skip_key
 
@@ -27,6 +28,7 @@ def logs(settings: Settings) -> dict[str, str]:
     return {
         names.requests: INTAKE,
         names.airy_messages: MESSAGES,
+        names.airy_contacts: CONTACTS,
         names.identity_commands: IDENTITY,
         names.conversation_commands: CONVERSATION,
     }
@@ -44,11 +46,13 @@ async def ask_skip(settings: Settings, skip: Skip, advance: Advance) -> None:
     agent = logs(settings).get(skip.topic)
     if agent is None:
         raise OpsError(f"{skip.topic} is none of the logs that workers read: {', '.join(sorted(logs(settings)))}")
+    book = await read_generations(settings)
     async with reader(settings.kafka_bootstrap_servers) as consumer:
         log = TopicPartition(skip.topic, skip.partition)
         if log not in await existing_partitions(consumer, skip.topic):
             raise OpsError(f"{skip.topic} has no partition {skip.partition}")
-        changelog = TopicPartition(names.changelog(agent), skip.partition)
+        generation = book.number(agent, skip.partition)
+        changelog = TopicPartition(names.changelog(agent, generation), skip.partition)
         await existing_partitions(consumer, changelog.topic)
         skips = await existing_partitions(consumer, names.skips)
         begin, end = (await consumer.beginning_offsets([log]))[log], (await consumer.end_offsets([log]))[log]

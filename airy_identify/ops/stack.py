@@ -9,7 +9,8 @@ from pathlib import Path
 from airy_identify.core.values import ChannelId
 from airy_identify.ops.ask import send
 from airy_identify.ops.errors import OpsError
-from airy_identify.ops.local_broker import LocalKafka, free_port, require_free
+from airy_identify.ops.local_broker import LocalKafka
+from airy_identify.ops.ports import free_port, require_free
 from airy_identify.ops.secrets_file import LocalSecrets, keep_secrets
 from airy_identify.ops.service import Service
 from airy_identify.ops.topics import check_topics, create_topics

@@ -7,20 +7,27 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from airy_identify.core.values import (
+    AiryClaimKey,
+    AiryContactKey,
+    AiryRecordKey,
     AliasKey,
     Contact,
     ContactId,
     ContactKey,
     ConversationOwnerKey,
+    GoneKey,
+    GoneQueueKey,
     IdentifierKey,
     IdentityKey,
     IdentityRow,
     JournalKey,
     Owner,
+    SeenConversationKey,
     TenantId,
 )
 from airy_identify.kafka import partition_for
-from airy_identify.ops.reading import Advance, existing_partitions, read_partition, reader
+from airy_identify.ops.generations import current_changelogs, read_generations
+from airy_identify.ops.reading import Advance, read_partition, reader
 from airy_identify.settings import Settings
 from airy_identify.topics import CONVERSATION, IDENTITY
 from airy_identify.wire.errors import UndecodableError
@@ -33,13 +40,20 @@ from airy_identify.wire.rows import (
 )
 
 UNREADABLE = "unreadable"
-_KINDS = {
+KINDS = {
     ContactKey: "contact",
     IdentifierKey: "identifier",
     AliasKey: "alias",
     ConversationOwnerKey: "conversation owner",
     JournalKey: "merge",
+    AiryContactKey: "airy contact",
+    AiryRecordKey: "airy record",
+    AiryClaimKey: "airy claim",
+    SeenConversationKey: "seen conversation",
+    GoneKey: "gone",
+    GoneQueueKey: "gone queue",
 }
+"""How rows are called, by the type of their keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +77,9 @@ async def find_contact(
         KafkaUnreachableError: No broker answers.
         TopicsError: There is no changelog.
     """
+    book = await read_generations(settings)
     async with reader(settings.kafka_bootstrap_servers) as consumer:
-        partitions = await existing_partitions(consumer, settings.topic_names.changelog(IDENTITY))
+        partitions = await current_changelogs(consumer, settings, IDENTITY, book)
         partition = partitions[partition_for(tenant.encode(), len(partitions))]
         keys: list[IdentityKey] = [wanted] if isinstance(wanted, IdentifierKey) else _keys_of(tenant, wanted)
         for row in await _latest(consumer, partition, keys, advance):
@@ -83,11 +98,11 @@ async def read_stats(settings: Settings, advance: Advance) -> AsyncIterator[Part
         KafkaUnreachableError: No broker answers.
         TopicsError: There is no changelog.
     """
+    book = await read_generations(settings)
     async with reader(settings.kafka_bootstrap_servers) as consumer:
         # All topics are looked up first: once partitions are assigned, the client knows only their topics.
         tables = {
-            table: await existing_partitions(consumer, settings.topic_names.changelog(table))
-            for table in (IDENTITY, CONVERSATION)
+            table: await current_changelogs(consumer, settings, table, book) for table in (IDENTITY, CONVERSATION)
         }
         for table, partitions in tables.items():
             for partition in partitions:
@@ -131,6 +146,6 @@ def _kind(table: str, key: bytes | None) -> str:
     if table == CONVERSATION:
         return "conversation"
     try:
-        return _KINDS[type(decode_identity_key(key or b""))]
+        return KINDS[type(decode_identity_key(key or b""))]
     except UndecodableError:
         return UNREADABLE

@@ -12,7 +12,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from airy_identify.ops.admin import connect
 from airy_identify.ops.errors import TopicsError
-from airy_identify.topics import TopicDeclaration
+from airy_identify.topics import TopicDeclaration, TopicNames
 
 CHECKED_SETTINGS = (
     "cleanup.policy",
@@ -21,6 +21,8 @@ CHECKED_SETTINGS = (
     "max.message.bytes",
 )
 """The topic settings that a worker insists on; retention is the operator's decision once the topic is there."""
+
+MISSING = "is missing, or an ACL hides it"
 
 _CREATE_TIMEOUT_S = 30
 _POLL_S = 0.05
@@ -44,6 +46,14 @@ class TopicState:
     partitions: int
     replicas: int
     config: dict[str, str]
+
+
+def missing_of_airy(names: TopicNames, topic: str) -> str:
+    """Say that a topic of Airy's is not there."""
+    otherwise = ""
+    if topic == names.airy_contacts:
+        otherwise = "; an Airy without contacts is read with AIRY_IDENTIFY_CONTACTS_IN=false"
+    return f"{topic}: is missing; it is Airy's{otherwise}"
 
 
 async def create_topics(
@@ -127,7 +137,7 @@ def compare(declaration: TopicDeclaration, state: TopicState | None, *, replicat
     """Return how a topic differs from its declaration; `state` is null when it does not exist."""
     name = declaration.name
     if state is None:
-        return [Problem(topic=name, message="is missing")]
+        return [Problem(topic=name, message=MISSING)]
     if not declaration.ours:
         return []
     problems = []

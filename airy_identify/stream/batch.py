@@ -139,6 +139,18 @@ class Batch:
         return diverted
 
 
+class TableOnlyBatch(Batch):
+    """A batch of which only the rows count: nothing is answered again, no token leaves."""
+
+    def send(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
+    ) -> None:
+        """Drop it."""
+
+    def answer(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None = None) -> None:
+        """Drop it."""
+
+
 class Delivery:
     """A batch on its way through an agent: `with delivery as batch`. An exception goes to the shard, not to Faust."""
 

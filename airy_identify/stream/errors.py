@@ -8,6 +8,8 @@ StreamError
 ├── RestoreTooOldError     a restore stood still for days: opening again begins anew (retriable)
 ├── ShardNotWantedError    the partition went to somebody else while the shard was opening
 ├── StoreInUseError        another process has the data directory: ends this one
+├── RebuildError           a table cannot be made again, or must not be switched to
+├── HandedOverError        the shard has turned to another generation of its table: it opens again at once
 ├── OutcomeUnknownError    the broker did not say where a batch went: opening again finds out (retriable)
 └── ReplyTopicError        a reply topic does not take an answer: opening again, without it, mends it (retriable)
 """
@@ -24,8 +26,8 @@ class StreamError(Exception):
 class ShardClosedError(StreamError):
     """The table, its changelog and the log do not belong together, or the log no longer reaches back far enough.
 
-    Operator action: nothing was overwritten. Compare the offsets in the message with the topic; README, "A shard that
-    stays closed", says what can be done for which message.
+    Operator action: nothing was overwritten. Compare the offsets in the message with the topic; docs/runbook.md has an
+    entry for each kind of message. `airy-identify rebuild --offline` makes a table again.
     """
 
 
@@ -37,15 +39,13 @@ class StoreFailedError(ShardClosedError):
 
 
 class AgentFailedError(StreamError):
-    """An agent raised on a record, or a record cannot be read. The whole batch was rolled back, and nothing passes this record.
-
-    `offset` is null when a record cannot be read, so that nobody knows which one it is.
+    """An agent raised on the record at `offset`. The whole batch was rolled back, and nothing passes this record.
 
     Operator action: read the record at the topic, partition and offset in the message, and mend the cause; or pass
     it over with `airy-identify skip`.
     """
 
-    def __init__(self, message: str, offset: int | None) -> None:
+    def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
         self.offset = offset
 
@@ -73,6 +73,15 @@ class ShardNotWantedError(StreamError):
 
     Operator action: none.
     """
+
+
+class HandedOverError(StreamError):
+    """A shard has written down that another generation of its table is current, and opens again with it.
+
+    Operator action: none.
+    """
+
+    retriable = True
 
 
 class StoreInUseError(StreamError):
@@ -112,3 +121,10 @@ class ReplyTopicError(StreamError):
         self.size_bytes_min = size_bytes_min
         self.alone = alone
         self.whole_topic = whole_topic
+
+
+class RebuildError(StreamError):
+    """A table partition cannot be made again as it was asked for, or is not what the running one is. Nothing was switched.
+
+    Operator action: the message says what to run; what was built is kept, and the same command goes on with it.
+    """

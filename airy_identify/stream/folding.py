@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.stream.app import Process
-from airy_identify.stream.batch import Batch, Headers
+from airy_identify.stream.batch import TableOnlyBatch
 from airy_identify.stream.opening import LogRange, read_range
 from airy_identify.stream.progress import fingerprint
 from airy_identify.stream.skips import SkipBook
@@ -29,18 +29,6 @@ class FoldStoppedError(Exception):
     """
 
     retriable = False
-
-
-class _TableOnly(Batch):
-    """A batch of which only the rows count: nothing is answered again, no token leaves."""
-
-    def send(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
-    ) -> None:
-        """Drop it."""
-
-    def answer(self, topic: str, key: bytes, value: bytes, headers: Headers, partition: int | None = None) -> None:
-        """Drop it."""
 
 
 @dataclass(kw_only=True)
@@ -84,7 +72,7 @@ class LogFold:
         self.position = max(self.position, end)
 
     def _apply(self, records: Sequence[ConsumerRecord]) -> None:
-        batch = _TableOnly(records, self.store, _NO_COUNTS)
+        batch = TableOnlyBatch(records, self.store, _NO_COUNTS)
         for record in records:
             if self.skips.passed(record.topic, record.partition, record.offset) is not None:
                 batch.pass_over(record.offset)

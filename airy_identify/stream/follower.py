@@ -95,6 +95,10 @@ class Follower:
         """The changelog offset that the store has next; null while it is new or not open."""
         return self._store.position
 
+    def row(self, key: bytes) -> bytes | None:
+        """Return a row of the store, or null. Only while it follows."""
+        return self._store.get(key)
+
     def start(
         self,
         *,

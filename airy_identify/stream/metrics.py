@@ -1,5 +1,6 @@
 """What shards count. `telemetry.WorkerMetrics` has it as Prometheus metrics."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -15,6 +16,9 @@ class ShardMetrics(Protocol):
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         """Note the digest of a table partition, and the offset of its log that was applied last."""
 
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        """Note which generation of its changelog a table partition has."""
+
     def shard_behind(self, agent: str, partition: int, records: int) -> None:
         """Note how many offsets of its log a running shard has not applied yet."""
 
@@ -29,6 +33,9 @@ class ShardMetrics(Protocol):
 
     def rows_restored(self, agent: str, rows: int) -> None:
         """Count rows read from a changelog."""
+
+    def watch_store_memory(self, used: Callable[[], int]) -> None:
+        """Ask `used` for the bytes that all stores of this process use, whenever somebody wants to know."""
 
     def batch_committed(self, agent: str, records: int, seconds: float) -> None:
         """Count a batch, and the time that its transaction took."""

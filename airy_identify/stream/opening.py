@@ -22,7 +22,10 @@ RESTORE_RECORDS_MAX = 5_000
 RESTORE_POLL_MS = 10
 _POLL_MS = 500
 
-LOOK = 'run `airy-identify verify` to see what differs; README, "A shard that stays closed", says what to do'
+LOOK = (
+    "run `airy-identify verify` to see what differs, and `airy-identify rebuild --check` to see whether it can be made "
+    "again; docs/runbook.md says what to do"
+)
 
 
 class LogRange(NamedTuple):

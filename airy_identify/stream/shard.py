@@ -8,23 +8,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import close_client
-from airy_identify.stream.batch import Batch, Delivery
+from airy_identify.stream.authorization import explained
+from airy_identify.stream.batch import Batch, Delivery, TableOnlyBatch
 from airy_identify.stream.digest import RowsBefore, digest_of
 from airy_identify.stream.errors import (
     AgentFailedError,
+    HandedOverError,
     ReaderError,
     ReplyTopicError,
     ShardClosedError,
     ShardNotWantedError,
     StoreInUseError,
 )
+from airy_identify.stream.generations import fence_rebuild, rebuild_id
 from airy_identify.stream.group import committed_offset
 from airy_identify.stream.opening import (
     LogRange,
@@ -37,9 +41,13 @@ from airy_identify.stream.opening import (
 from airy_identify.stream.progress import fingerprint
 from airy_identify.stream.reply_topics import ReplyTopics
 from airy_identify.stream.shard_parts import EXPECTED_ERRORS, Occupant, ShardEnvironment, ShardSpec, ShardState
+from airy_identify.stream.skips import SkipBook
 from airy_identify.stream.store import Store
 from airy_identify.stream.too_large import TOO_LARGE, too_large
 from airy_identify.stream.transaction import BatchTransaction, abandon
+from airy_identify.stream.turning import Turning, follower_of
+from airy_identify.topics import of_generation
+from airy_identify.wire.generations import CURRENT, FIRST, encode_generation, encode_generation_key
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress, encode_progress
 
 logger = logging.getLogger(__name__)
@@ -61,8 +69,10 @@ class Shard:
     def __init__(self, spec: ShardSpec, partition: int, environment: ShardEnvironment) -> None:
         self.spec = spec
         self.source = TopicPartition(spec.log, partition)
-        self.changelog = TopicPartition(spec.changelog, partition)
         self.name = f"{spec.agent}-{partition}"
+        self.changelog = TopicPartition(spec.changelog, partition)
+        self.table_generation = FIRST
+        self._answered_to = -1
         self.wanted = True
         self.generation = 0
         self.state = ShardState.OPENING
@@ -84,12 +94,18 @@ class Shard:
         self._counts_to_check = False
         self._count_check: asyncio.Task[None] | None = None
         self._digest = b""
-        self._store = Store(self._settings.directory(spec.agent, partition), environment.memory)
+        self._store = self._store_of(FIRST)
+        self._turning = Turning(follower_of(spec, partition, environment))
         self._decided = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._transaction: BatchTransaction | None = None
         self.task: asyncio.Task[None] | None = None
+
+    def _store_of(self, generation: int) -> Store:
+        return Store(
+            self._settings.directory(self.spec.agent, self.source.partition, generation), self._environment.memory
+        )
 
     @property
     def position(self) -> int | None:
@@ -148,6 +164,8 @@ class Shard:
             await self._until_not_wanted(paused_at)
         except StoreInUseError:
             raise
+        except HandedOverError:
+            await self._close()
         except ReplyTopicError as error:
             # The batch comes again at once, without the answers that cannot be published.
             logger.warning("shard %s opens again without some answers: %s", self.name, error)
@@ -168,37 +186,57 @@ class Shard:
             self._metrics.shard_reopened(self.spec.agent, "fenced" if fenced else type(error).__name__)
             expected = isinstance(error, EXPECTED_ERRORS)
             level = logging.WARNING if expected else logging.ERROR
+            said = explained(error)
             logger.log(
-                level, "shard %s %s: %r", self.name, "fenced" if fenced else "failed", error, exc_info=not expected
+                level, "shard %s %s: %s", self.name, "fenced" if fenced else "failed", said, exc_info=not expected
             )
             await self._close()
-            self._enter(ShardState.WAITING, repr(error))
+            self._enter(ShardState.WAITING, said)
             await self._until_another_generation(opened_in)
 
     async def _until_not_wanted(self, paused_at: int | None) -> None:
-        """Wait for the end, or until the record that it is paused at may be passed over."""
-        book = None if self._environment.skipping is None else self._environment.skipping.book
+        """Wait for the end, or until the record that it is paused at may be passed over, or its table was made anew."""
+        book = None if self._environment.skipping is None or paused_at is None else self._environment.skipping.book
         if paused_at is not None:
             self._metrics.shard_paused(self.spec.agent, self.source.partition, paused_at)
-        if paused_at is None or book is None:
-            while self.wanted:
+
+        def to_be_skipped() -> bool:
+            assert paused_at is not None  # noqa: S101 - asked before
+            return book is not None and book.asked(self.source.topic, self.source.partition, paused_at) is not None
+
+        with self._told_of_changes(book):
+            while self.wanted and not self._has_another_table() and not (book is not None and to_be_skipped()):
                 self._decided.clear()
                 await self._decided.wait()
-            return
-        book.listeners.add(self._decided.set)
-        while self.wanted and book.asked(self.source.topic, self.source.partition, paused_at) is None:
-            self._decided.clear()
-            await self._decided.wait()
-        book.listeners.discard(self._decided.set)
+
+    @contextlib.contextmanager
+    def _told_of_changes(self, skips: SkipBook | None = None) -> Iterator[None]:
+        """Let the books wake the shard while it waits."""
+        generations = self._environment.generations
+        books = [book for book in (skips, None if generations is None else generations.book) if book is not None]
+        for book in books:
+            book.listeners.add(self._decided.set)
+        try:
+            yield
+        finally:
+            for book in books:
+                book.listeners.discard(self._decided.set)
+
+    def _has_another_table(self) -> bool:
+        """Whether a later generation of the table than this shard knows is current: it was fenced, or made offline."""
+        generations = self._environment.generations
+        if generations is None:
+            return False
+        return generations.book.number(self.spec.agent, self.source.partition) > self.table_generation
 
     async def _until_another_generation(self, opened_in: int) -> None:
         """Wait for the group to decide again, but no longer than its session timeout.
 
         So two processes that both take the partition for theirs do not fence each other in turns.
         """
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError), self._told_of_changes():
             async with asyncio.timeout(self._settings.session_timeout_s):
-                while self.wanted and self.generation == opened_in:
+                while self.wanted and self.generation == opened_in and not self._has_another_table():
                     self._decided.clear()
                     await self._decided.wait()
 
@@ -211,6 +249,7 @@ class Shard:
         )
         await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
         fenced = time.monotonic()
+        await self._take_generation()
         self.reason = f"restoring its table from {self.changelog.topic}:{self.changelog.partition}"
         self._transaction = BatchTransaction(
             self._producer,
@@ -230,12 +269,7 @@ class Shard:
             self._consumer,
             self._store,
             LogRange(self.changelog, begin[self.changelog], end[self.changelog]),
-            RestoreRules(
-                max_age_ms=self._settings.store_max_age_ms,
-                now_ms=self._environment.clock_ms,
-                cluster_id=self._environment.cluster_id,
-                whole=self.spec.needs_whole_log,
-            ),
+            self._restore_rules,
             on_fetch=self._note_restored,
             known_at_ms=known_at_ms,
         )
@@ -250,6 +284,63 @@ class Shard:
             (restored - fenced) * 1e3,
             self.next_offset,
         )
+
+    @property
+    def _restore_rules(self) -> RestoreRules:
+        return RestoreRules(
+            max_age_ms=self._settings.store_max_age_ms,
+            now_ms=self._environment.clock_ms,
+            cluster_id=self._environment.cluster_id,
+            whole=self.spec.needs_whole_log,
+        )
+
+    async def _take_generation(self) -> None:
+        """Learn which generation of the table is current: after the fence, nobody can decide that but this shard."""
+        generations = self._environment.generations
+        if generations is None:
+            return
+        current = await generations.current(self.spec.agent, self.source.partition)
+        if current is not None:
+            answered_to = -1 if current.handed_over_at is None else current.handed_over_at
+            if current.generation != self.table_generation:
+                self._store.close()
+                self._store = self._store_of(current.generation)
+            self.table_generation, self._answered_to = current.generation, answered_to
+            changelog = of_generation(self.spec.changelog, current.generation)
+            self.changelog = TopicPartition(changelog, self.source.partition)
+            rebuild = rebuild_id(self._settings.app_id, self.spec.agent, self.source.partition, current.generation)
+            timeout_ms = int(self._settings.session_timeout_s * 750)
+            await fence_rebuild(self._clients, rebuild, request_timeout_ms=timeout_ms)
+            await generations.skips.up_to_date()
+        self._metrics.table_generation(self.spec.agent, self.source.partition, self.table_generation)
+
+    async def _turn(self) -> None:
+        """Hand over to a generation that is wanted, once it is warm. Raises `HandedOverError` then.
+
+        Also when another one is current already: an idle shard would not notice that it was fenced.
+        """
+        generations = self._environment.generations
+        if generations is None:
+            return
+        if self._has_another_table():
+            raise HandedOverError(f"{self.name}: another generation is current")
+        wanted = generations.book.wanted(self.spec.agent, self.source.partition)
+        next_offset = self.next_offset if self._applied else None
+        if not self._turning.ready(wanted, next_offset=next_offset) or wanted is None:
+            return
+        assert self._transaction is not None  # noqa: S101 - made by _open
+        answered_to = max(self._answered_to, self.next_offset - 1 if self._applied else -1)
+        current = replace(
+            wanted,
+            state=CURRENT,
+            handed_over_at=None if answered_to < 0 else answered_to,
+            written_at_ms=self._environment.clock_ms(),
+        )
+        place = TopicPartition(generations.topic, 0)
+        handed_over = self._transaction.write(place, encode_generation_key(current), encode_generation(current))
+        await asyncio.wait_for(handed_over, COMMIT_TIMEOUT_S)
+        logger.info("shard %s turns to generation %d at offset %d", self.name, wanted.generation, answered_to)
+        raise HandedOverError(f"{self.name}: generation {wanted.generation} is current")
 
     def _note_restored(self, rows: int) -> None:
         self._check_wanted()
@@ -295,8 +386,8 @@ class Shard:
         """Close when log or changelog have other partitions than they had when this process began."""
         assert self._consumer is not None  # noqa: S101 - made by _open
         async with asyncio.timeout(METADATA_TIMEOUT_S):
-            for topic in (self.source.topic, self.changelog.topic):
-                await check_partition_count(self._consumer, topic, self._settings.partition_counts.get(topic))
+            for topic, declared in ((self.source.topic,) * 2, (self.changelog.topic, self.spec.changelog)):
+                await check_partition_count(self._consumer, topic, self._settings.partition_counts.get(declared))
 
     def _follow_count_check(self) -> None:
         """Check the counts beside the batches: the brokers' answer may wait for a fetch that finds nothing."""
@@ -311,21 +402,14 @@ class Shard:
         assert self._consumer is not None  # noqa: S101 - made by _open
         assert self._transaction is not None  # noqa: S101 - made by _open
         self._follow_count_check()
+        await self._turn()
         before = await self._consumer.position(self.source)
         if before != self.read_to:
             raise ReaderError(f"{self.name}: the reader stands at offset {before}, but has read up to {self.read_to}")
-        try:
-            records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
-        except UnicodeDecodeError as error:  # aiokafka reads header names as UTF-8, and goes no further
-            raise AgentFailedError(
-                f"{self.source.topic}:{self.source.partition}: a record at offset {before} or after it has a header "
-                f"whose name is not UTF-8, and cannot be read",
-                None,
-            ) from error
+        records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
         position = self.read_to = await self._consumer.position(self.source)
-        stable = self._consumer.last_stable_offset(self.source)
         if not records:
-            self._metrics.shard_behind(self.spec.agent, self.source.partition, max(0, (stable or 0) - position))
+            self._note_behind(position)
             sync = time.monotonic() - self._synced_at > SYNC_EVERY_S
             # A fetch that brings nothing does not show that the shard is still ours: a commit does.
             reported = self._transaction.report_position(position, applied=self._applied, again=sync)
@@ -337,6 +421,14 @@ class Shard:
             raise ReaderError(f"{self.name}: a batch begins at offset {records[0].offset}, expected {before} or later")
         if not await self._prepared(records):
             return
+        again = [record for record in records if record.offset <= self._answered_to]
+        for part in (again, records[len(again) :]):
+            if part:
+                await self._apply(part, position if part[-1] is records[-1] else part[-1].offset + 1)
+
+    async def _apply(self, records: list[ConsumerRecord], position: int) -> None:
+        """Apply records in one transaction: all of them, and in the store afterwards."""
+        assert self._transaction is not None  # noqa: S101 - made by _open
         table = RowsBefore(self._store)
         batch = await self._process(records, table)
         for answer, why in batch.divert(self._reply_topics.why_not):
@@ -348,7 +440,7 @@ class Shard:
         started = time.monotonic()
         try:
             changelog_position = await asyncio.wait_for(
-                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+                self._transaction.commit(batch, position=max(position, self._answered_to + 1)), COMMIT_TIMEOUT_S
             )
         except TOO_LARGE as error:
             raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
@@ -356,8 +448,13 @@ class Shard:
         self.next_offset, self._applied = last.offset + 1, True
         self._digest = digest
         self._metrics.table_stands(self.spec.agent, self.source.partition, last.offset, digest)
-        self._metrics.shard_behind(self.spec.agent, self.source.partition, max(0, (stable or 0) - position))
+        self._note_behind(position)
         self._metrics.batch_committed(self.spec.agent, len(batch), time.monotonic() - started)
+
+    def _note_behind(self, position: int) -> None:
+        assert self._consumer is not None  # noqa: S101 - made by _open
+        stable = self._consumer.last_stable_offset(self.source)
+        self._metrics.shard_behind(self.spec.agent, self.source.partition, max(0, (stable or 0) - position))
 
     def _sync(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
         """Write rows into the store, which is up to date now: nobody else can have written to the changelog."""
@@ -393,10 +490,13 @@ class Shard:
 
     async def _process(self, records: list[ConsumerRecord], table: RowsBefore) -> Batch:
         """Let the agent work on the records. Raises `AgentFailedError` when it raised."""
-        batch = Batch(records, table, self._settings.partition_counts)
+        again = records[-1].offset <= self._answered_to
+        batch = (TableOnlyBatch if again else Batch)(records, table, self._settings.partition_counts)
         if self._environment.skipping is not None:
             for record in records:
-                self._environment.skipping.prepare(batch, record)
+                (self._environment.skipping.pass_over_again if again else self._environment.skipping.prepare)(
+                    batch, record
+                )
         delivery = Delivery(batch)
         self.processing_since = time.monotonic()
         self._deliver(self.spec.agent, delivery)
@@ -419,6 +519,7 @@ class Shard:
             self._count_check.cancel()
             await asyncio.wait({self._count_check})
             self._count_check = None
+        await self._turning.stop()
         await asyncio.gather(
             *(close_client(client) for client in (self._consumer, self._producer) if client is not None)
         )

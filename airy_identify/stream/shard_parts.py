@@ -14,9 +14,12 @@ from aiokafka.structs import ConsumerRecord
 from airy_identify.kafka import KafkaClients
 from airy_identify.stream.batch import Answer, Batch, Delivery
 from airy_identify.stream.errors import StreamError
+from airy_identify.stream.generations import Generations
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.skips import Skipping
 from airy_identify.stream.store import StoreMemory
+from airy_identify.topics import of_generation
+from airy_identify.wire.generations import FIRST
 
 
 class ShardState(StrEnum):
@@ -90,9 +93,9 @@ class ShardSettings:
     group_instance_id: str | None = None
     standby_replicas: int = 0
 
-    def directory(self, agent: str, partition: int) -> Path:
-        """Return where the store of a table partition is."""
-        return self.data_dir / self.app_id / f"{agent}-{partition}"
+    def directory(self, agent: str, partition: int, generation: int = FIRST) -> Path:
+        """Return where the store of a table partition is, in a generation of its changelog."""
+        return self.data_dir / self.app_id / of_generation(f"{agent}-{partition}", generation)
 
 
 def wall_clock_ms() -> int:
@@ -118,6 +121,7 @@ class KeepAnswer(Protocol):
 class ShardEnvironment:
     """What the shards of a process share. `skipping` is null where no record can be passed over.
 
+    `generations` is null where all tables are of the first.
     `cluster_id` is null when the brokers do not tell it; `clock_ms` is the time of day.
     """
 
@@ -128,5 +132,6 @@ class ShardEnvironment:
     deliver: Deliver
     keep_answer: KeepAnswer
     skipping: Skipping | None = None
+    generations: Generations | None = None
     cluster_id: str | None = None
     clock_ms: Callable[[], int] = field(default=wall_clock_ms)

@@ -9,6 +9,8 @@ from aiokafka.structs import TopicPartition
 from airy_identify.stream.follower import Follower
 from airy_identify.stream.shard import Shard
 from airy_identify.stream.shard_parts import Occupant, ShardEnvironment, ShardSpec, ShardState
+from airy_identify.topics import of_generation
+from airy_identify.wire.generations import FIRST
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,10 @@ class ShardSet:
         self._on_death = on_death
         self._occupants: dict[TopicPartition, Shard | Follower] = {}
         self._generation = 0
+        self._followed: dict[TopicPartition, int] = {}
         self.stopping = False
+        if environment.generations is not None:
+            environment.generations.book.listeners.add(self._follow_generations)
 
     def assign(self, assigned: Iterable[tuple[str, int]], standby: Iterable[tuple[str, int]] = ()) -> None:
         """Take over what the group has given to this member; everything else ends after the batch at hand."""
@@ -68,14 +73,29 @@ class ShardSet:
         def tell(follower: Follower) -> None:
             self._environment.metrics.standby_entered(agent, source.partition, follower.state, follower.behind)
 
+        number = self._followed[source] = self._number(source)
         follower = Follower(
-            TopicPartition(self._specs[source.topic].changelog, source.partition),
-            self._environment.settings.directory(agent, source.partition),
+            TopicPartition(of_generation(self._specs[source.topic].changelog, number), source.partition),
+            self._environment.settings.directory(agent, source.partition, number),
             self._environment,
             on_change=tell,
         )
         self._occupants[source] = follower
         follower.start(previous=previous, on_death=self._follower_died)
+
+    def _number(self, source: TopicPartition) -> int:
+        """Return the generation that the table of a partition has."""
+        generations = self._environment.generations
+        return (
+            FIRST if generations is None else generations.book.number(self._specs[source.topic].agent, source.partition)
+        )
+
+    def _follow_generations(self) -> None:
+        """Let standbys follow the changelogs that shards have turned to."""
+        for source, standby in self.standbys.items():
+            if not self.stopping and self._number(source) != self._followed[source]:
+                standby.end()
+                self._follow(source, standby)
 
     def _shard_died(self, shard: Shard, task: asyncio.Task[None]) -> None:
         self._died(f"the shard of {shard.source.topic}:{shard.source.partition}", task)
@@ -112,7 +132,9 @@ class ShardSet:
             for spec in self._specs.values()
             if spec.has_table
             for number in range(counts.get(spec.log, 0))
-            if (settings.directory(spec.agent, number) / "CURRENT").exists()
+            if (
+                settings.directory(spec.agent, number, self._number(TopicPartition(spec.log, number))) / "CURRENT"
+            ).exists()
         }
         for source, occupant in list(self._occupants.items()):
             position = occupant.position

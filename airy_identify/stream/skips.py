@@ -4,16 +4,14 @@ A skip acts when a shard meets the record while it stands in the book. The trans
 the record itself, for the dead letters, and the skip again, as passed: so a rebuild knows what the table was made without.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from airy_identify.kafka import KafkaClients, close_client, partitions_of, read_to_end
+from airy_identify.kafka import partitions_of, read_to_end
 from airy_identify.stream.agents.replies import DeadLetters
 from airy_identify.stream.batch import Batch
 from airy_identify.wire.errors import UndecodableError
@@ -23,9 +21,6 @@ logger = logging.getLogger(__name__)
 
 SKIPPED = "skipped"
 """The code of a dead letter that was passed over."""
-
-_POLL_MS = 500
-_RETRY_S = 1.0
 
 _Place = tuple[str, int, int]
 
@@ -69,6 +64,11 @@ class Skipping:
     topic: str
     dead_letters: DeadLetters
 
+    def pass_over_again(self, batch: Batch, record: ConsumerRecord) -> None:
+        """Keep a record from the agent that a shard has passed over before, when the table was another generation's."""
+        if self.book.passed(record.topic, record.partition, record.offset) is not None:
+            batch.pass_over(record.offset)
+
     def prepare(self, batch: Batch, record: ConsumerRecord) -> None:
         """Keep a record that is to be skipped from the agent, and put it and its skip into the batch's outputs."""
         skip = self.book.asked(record.topic, record.partition, record.offset)
@@ -80,44 +80,6 @@ class Skipping:
         passed = replace(skip, passed=True)
         batch.send(self.topic, encode_skip_key(passed), encode_skip(passed), partition=0)
         logger.warning("%s is skipped, as %s decided: %s", skip.place, skip.by, skip.reason)
-
-
-class SkipReader:
-    """Keeps a `SkipBook` up to date: read to its end before the first batch, and followed from then on."""
-
-    def __init__(self, clients: KafkaClients, topic: str, book: SkipBook) -> None:
-        self._clients = clients
-        self._topic = topic
-        self._book = book
-        self._read = asyncio.Event()
-
-    async def wait_until_ready(self) -> None:
-        """Return once the book is complete."""
-        await self._read.wait()
-
-    async def run(self) -> None:
-        """Read and follow the topic until cancelled; after any trouble with Kafka, from the start again."""
-        while True:
-            consumer = self._clients.consumer(retry_backoff_ms=100)
-            try:
-                await consumer.start()
-                await self._follow(consumer)
-            except (KafkaError, OSError, asyncio.CancelledError) as error:
-                # aiokafka raises `CancelledError` into its callers when a client closes under them.
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    raise
-                logger.warning("reading the skips from %s failed (%r); trying again", self._topic, error)
-            finally:
-                await close_client(consumer)
-            await asyncio.sleep(_RETRY_S)
-
-    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
-        await read_skips(consumer, self._topic, self._book)
-        self._read.set()
-        while True:
-            for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                for record in records:
-                    self._book.apply(record)
 
 
 async def read_skips(consumer: AIOKafkaConsumer, topic: str, book: SkipBook) -> None:

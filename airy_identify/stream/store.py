@@ -48,6 +48,10 @@ class StoreMemory:
             bound_bytes // 2, allow_stall=False, cache=self.block_cache
         )
 
+    def used(self) -> int:
+        """Return how many bytes all stores use of the bound now."""
+        return int(self.block_cache.get_usage())
+
     def options(self) -> Options:
         """Return the options of one store. Bloom filters of 10 bits spare most reads of keys that are not there."""
         blocks = BlockBasedOptions()

@@ -16,6 +16,8 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 
+from airy_identify.header_names import append, batch_with
+from airy_identify.kafka import BATCH_BYTES
 from airy_identify.stream.batch import Answer, Batch, Output
 from airy_identify.stream.errors import OutcomeUnknownError, ReplyTopicError
 from airy_identify.stream.group import NOTHING_APPLIED
@@ -57,7 +59,7 @@ class BatchTransaction:
         source: TopicPartition,
         changelog: TopicPartition,
         group_id: str,
-        one_by_one: Callable[[str], bool],
+        one_by_one: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._producer = producer
         self._source = source
@@ -91,10 +93,14 @@ class BatchTransaction:
         if now_s - self._unreported_since > OFFSETS_EVERY_S:
             await self._report(position)
         await self._producer.commit_transaction()
-        base_offset = int(futures[-1].result().offset)
+        return self._position_after(futures[-1], sent[-1][1])
+
+    def _position_after(self, last: Sent, records: int) -> int:
+        """Return the changelog position after the last record batch."""
+        base_offset = int(last.result().offset)
         if base_offset < 0:
             raise OutcomeUnknownError(f"{self._changelog}: the broker gave no offset for a committed batch")
-        return base_offset + sent[-1][1]
+        return base_offset + records
 
     async def report_position(self, position: int, *, applied: bool, again: bool = False) -> None:
         """Write the group's offset when nothing is left to read, so that lag displays show zero.
@@ -108,6 +114,27 @@ class BatchTransaction:
         await self._report(position, "" if applied else NOTHING_APPLIED)
         await self._producer.commit_transaction()
 
+    async def write_rows(self, rows: Iterable[tuple[bytes, bytes | None]]) -> int:
+        """Write rows to the changelog, in a transaction of their own; return the changelog position after them.
+
+        Raises as `commit` does.
+        """
+        await self._producer.begin_transaction()
+        futures, count = await self._send(self._changelog, [(key, row, ()) for key, row in rows])
+        await asyncio.gather(*futures)
+        await self._producer.commit_transaction()
+        return self._position_after(futures[-1], count)
+
+    async def write(self, place: TopicPartition, key: bytes, value: bytes) -> None:
+        """Write one record in a transaction of its own.
+
+        Nobody can but who has the shard: a former owner's producer is fenced.
+        """
+        await self._producer.begin_transaction()
+        futures, _ = await self._send(place, [(key, value, ())])
+        await asyncio.gather(*futures)
+        await self._producer.commit_transaction()
+
     async def _report(self, position: int, metadata: str = "") -> None:
         offsets = {self._source: OffsetAndMetadata(position, metadata)}
         await self._producer.send_offsets_to_transaction(offsets, self._group_id)
@@ -117,11 +144,12 @@ class BatchTransaction:
         """Send records as few batches; return a future for each batch, and the number of records in the last one."""
         futures: list[Sent] = []
         batch, count = self._producer.create_batch(), 0
-        for key, value, headers in records:
-            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
-                futures.append(await self._producer.send_batch(batch, partition.topic, partition=partition.partition))
-                batch, count = self._producer.create_batch(), 0
-                batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+        for output in records:
+            if not append(batch, *output):
+                if count:
+                    sent = await self._producer.send_batch(batch, partition.topic, partition=partition.partition)
+                    futures.append(sent)
+                batch, count = batch_with(self._producer, BATCH_BYTES, *output), 0
             count += 1
         futures.append(await self._producer.send_batch(batch, partition.topic, partition=partition.partition))
         return futures, count

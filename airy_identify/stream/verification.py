@@ -23,6 +23,8 @@ from airy_identify.stream.comparison import Comparison, Difference, Rows, compar
 from airy_identify.stream.folding import ChangelogFold, FoldStoppedError, LogFold
 from airy_identify.stream.skips import SkipBook, read_skips
 from airy_identify.stream.store import Store, StoreMemory, open_beside, read_state, rows_of
+from airy_identify.topics import of_generation
+from airy_identify.wire.generations import FIRST
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress
 
 ROCKSDB, CHANGELOG, LOG = "rocksdb", "changelog", "log"
@@ -40,12 +42,13 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSpec:
-    """A table: its name, its log, its changelog, and the function that makes the one from the other."""
+    """A table: its name, its log, its changelog of this generation, and the function that makes the one from the other."""
 
     name: str
     log: str
     changelog: str
     process: Process
+    generation: int = FIRST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +222,8 @@ class _Look:
 
     async def _read_beside(self, fold: ChangelogFold) -> Rdict | None:
         """Open the worker's directory and read the changelog on to where it stands; null when it is not here."""
-        path = self._how.data_dir / self._how.app_id / f"{self._table.name}-{self._number}"
+        name = of_generation(f"{self._table.name}-{self._number}", self._table.generation)
+        path = self._how.data_dir / self._how.app_id / name
         if not (path / "CURRENT").exists():
             self._notes.append(f"RocksDB is not on this machine ({path})")
             return None
@@ -254,7 +258,8 @@ class _Look:
         if kept is not None and not found.differing and kept != found.digests[CHANGELOG]:
             self._problems.append(
                 f"the digest in the progress row, {kept.hex()}, is not that of the rows: one was changed on disk and "
-                f'written again since; README, "A shard that stays closed", says how a table is made again from its log'
+                f"written again since; `airy-identify rebuild --table {self._table.name} --partition {self._number}` makes "
+                f"the table again from its log"
             )
 
     async def _range(self, partition: TopicPartition) -> tuple[int, int]:

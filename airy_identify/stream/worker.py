@@ -5,26 +5,32 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import faust
 
 from airy_identify.kafka import KafkaClients, quieten_lost_futures, wait_for_broker
 from airy_identify.stream.app import AgentSpec, make_app
+from airy_identify.stream.authorization import explained
 from airy_identify.stream.batch import Delivery
 from airy_identify.stream.broker_probe import BrokerProbe
+from airy_identify.stream.control import ControlReader
+from airy_identify.stream.faust_overrides.membership import MemberConsumer
+from airy_identify.stream.generations import Generations
 from airy_identify.stream.group import cluster_id
 from airy_identify.stream.membership import Membership
 from airy_identify.stream.metrics import ShardMetrics
 from airy_identify.stream.shard_parts import KeepAnswer, ShardEnvironment, ShardSettings, ShardSpec
 from airy_identify.stream.shards import ShardSet
-from airy_identify.stream.skips import Skipping, SkipReader
+from airy_identify.stream.skips import Skipping
 from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.watchdog import Watchdog, WatchdogLimits
+from airy_identify.wire.generations import GenerationBook
 
 logger = logging.getLogger(__name__)
 
 FATAL_EXIT_CODE = 1
+_GROUP_CHECK_S = 1.0
 
 
 def end_process(reason: str) -> None:
@@ -51,7 +57,7 @@ class FollowedChannels(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerParts:
-    """What a worker is made of. `check` returns why the topics are not as they have to be.
+    """What a worker is made of. `check` returns why the topics are not as they have to be; `generations` is a topic.
 
     `check_schemas` does the same for the schema registry, null when there is none; it is told whom to tell that it waits.
     """
@@ -59,6 +65,7 @@ class WorkerParts:
     clients: KafkaClients
     channels: FollowedChannels
     skipping: Skipping
+    generations: str
     agents: tuple[AgentSpec, ...]
     shards: tuple[ShardSpec, ...]
     shard_settings: ShardSettings
@@ -94,7 +101,9 @@ class Worker:
         self._shards: ShardSet | None = None
         self._probe = BrokerProbe(parts.clients)
         self._phase = "waiting for Kafka"
+        self._group_problem: str | None = None
         self._cluster_id: str | None = None
+        self._generations: Generations | None = None
 
     def stop(self) -> None:
         """Ask for the end, after the batches at hand."""
@@ -104,10 +113,11 @@ class Worker:
         """Say why this worker is not ready; empty when it is."""
         channels = self._parts.channels.problem
         behind = [] if channels is None else [f"channels: {channels}"]
+        outside = [] if self._group_problem is None else [f"joining the group: {self._group_problem}"]
         if self._shards is None or not self._shards.assigned_once:
-            return [self._phase, *behind]
+            return [*(outside or [self._phase]), *behind]
         gone = [] if self._probe.problem is None else [self._probe.problem]
-        return [*gone, *self._shards.problems(), *behind]
+        return [*gone, *outside, *self._shards.problems(), *behind]
 
     async def run(self) -> None:
         """Live. Raises `TopicsNotReadyError` and `SchemasNotReadyError`."""
@@ -134,9 +144,16 @@ class Worker:
         self._supervise("the channel reader", self._parts.channels.run())
         await self._parts.channels.wait_until_ready()
         self._phase = "reading skips"
-        skips = SkipReader(self._parts.clients, self._parts.skipping.topic, self._parts.skipping.book)
+        skipping, clients = self._parts.skipping, self._parts.clients
+        skips = ControlReader(clients, skipping.topic, skipping.book.apply)
         self._supervise("the reader of skips", skips.run())
         await skips.wait_until_ready()
+        self._phase = "reading generations"
+        book, topic = GenerationBook(), self._parts.generations
+        reader = ControlReader(clients, topic, lambda record: book.apply(record.value))
+        self._supervise("the reader of generations", reader.run())
+        await reader.wait_until_ready()
+        self._generations = Generations(book=book, topic=topic, reader=reader, skips=skips)
         self._cluster_id = await cluster_id(self._parts.clients)
         self._phase = "joining the group"
 
@@ -165,14 +182,17 @@ class Worker:
         def deliver(agent: str, delivery: Delivery) -> None:
             inboxes.put(logs[agent], delivery)
 
+        memory = StoreMemory()
+        self._parts.metrics.watch_store_memory(memory.used)
         environment = ShardEnvironment(
             settings=settings,
             clients=self._parts.clients,
-            memory=StoreMemory(),
+            memory=memory,
             metrics=self._parts.metrics,
             deliver=deliver,
             keep_answer=self._parts.keep_answer,
             skipping=self._parts.skipping,
+            generations=self._generations,
             cluster_id=self._cluster_id,
         )
         shards = self._shards = ShardSet(self._parts.shards, environment, on_death=self._fatal)
@@ -187,11 +207,24 @@ class Worker:
         )
         self._supervise("the watchdog", watchdog.run())
         self._supervise("the probe of the broker", self._probe.run())
+        self._supervise("the membership in the group", self._stay_in_group(app))
         await app.start()
         self._supervise("Faust", app.wait_until_stopped())
         await self._stopping.wait()
         await shards.stop()
         await app.stop()
+
+    async def _stay_in_group(self, app: faust.App) -> None:
+        """Join the group again after errors, and say which there were."""
+        while True:
+            await asyncio.sleep(_GROUP_CHECK_S)
+            member = cast(MemberConsumer, app.consumer)
+            member.take_group_error()
+            error = member.group_error
+            problem = None if error is None else explained(error)
+            if problem is not None and problem != self._group_problem:
+                logger.warning("the group does not take this worker in: %s", problem)
+            self._group_problem = problem
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do the work, or drop it when the stop is asked for; return whether it was done."""

@@ -1,4 +1,4 @@
-"""Airy's records on its own topics: messages and channels, in the shape of its published schemas (airyhq/airy, efa19b2b).
+"""Airy's records on its own topics: messages, channels and rows of contacts, in the shape of its published schemas (airyhq/airy, efa19b2b).
 
 Airy writes the Confluent wire format: 0, a schema id of 4 bytes, the datum. With a registry the id tells the writer's
 schema; without one it says nothing, so such bytes are read with the published schema, and only if they fit it to the
@@ -17,9 +17,10 @@ from airy_identify.wire.schemas import Datum
 
 MESSAGE = "co.airy.avro.communication.Message"
 CHANNEL = "co.airy.avro.communication.Channel"
+METADATA = "co.airy.avro.communication.Metadata"
 
 _ID_CHARACTERS_MAX = 255
-_LATEST_MS = 253_402_300_799_999
+LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: later times cannot be written as ISO 8601 with four digits."""
 
 
@@ -31,6 +32,16 @@ class Channel:
     source: str
     source_channel_id: str
     connected: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactRow:
+    """A row as Airy's topic `contacts` has it: one attribute of what `subject` names, `contact:<id>` there."""
+
+    subject: str
+    key: str
+    value: str
+    timestamp_ms: int
 
 
 def decode_message(data: bytes, writers: WriterSchemas | None = None) -> Message:
@@ -52,7 +63,7 @@ def decode_message(data: bytes, writers: WriterSchemas | None = None) -> Message
         updated_at_ms=datum["updatedAt"],
     )
     for time_ms in (message.sent_at_ms, message.updated_at_ms or 0):
-        if not 0 <= time_ms <= _LATEST_MS:
+        if not 0 <= time_ms <= LATEST_MS:
             raise UndecodableError("an Airy message with a time outside the years 1970 to 9999")
     return message
 
@@ -99,6 +110,29 @@ def encode_channel(channel: Channel) -> bytes:
             "sourceChannelId": channel.source_channel_id,
             "token": None,
             "connectionState": "CONNECTED" if channel.connected else "DISCONNECTED",
+        },
+    )
+
+
+def decode_contact_row(data: bytes, writers: WriterSchemas | None = None) -> ContactRow:
+    """Return the row, whatever it says. Raises `UndecodableError`.
+
+    `writers` are the schemas that the registry has, null when there is no registry.
+    """
+    datum = _decode(METADATA, data, writers)
+    return ContactRow(subject=datum["subject"], key=datum["key"], value=datum["value"], timestamp_ms=datum["timestamp"])
+
+
+def encode_contact_row(row: ContactRow) -> bytes:
+    """Return the row as Airy's record, in single-object encoding: for a local broker and for tests."""
+    return schemas.encode(
+        METADATA,
+        {
+            "subject": row.subject,
+            "key": row.key,
+            "value": row.value,
+            "valueType": "text",
+            "timestamp": row.timestamp_ms,
         },
     )
 

@@ -15,7 +15,8 @@ def encode_conversation_command(command: ConversationCommand) -> bytes:
     """Return the slip, message or erasure in single-object encoding; equal values give equal bytes."""
     match command:
         case Message():
-            return schemas.encode(MESSAGE_RECEIVED, fragments.message_datum(command))
+            datum = {**fragments.message_datum(command), "tenant": command.tenant}
+            return schemas.encode(MESSAGE_RECEIVED, datum)
         case ResumeSlip():
             return schemas.encode(RESUME_SLIP, slips.resume_slip_datum(command))
         case TokenSlip():

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airy_identify.core.commands import AnswerFormat, ReplyTo
-from airy_identify.core.reasons import Reason, Warned
+from airy_identify.core.reasons import Warned, WarningCode
 from airy_identify.core.values import (
     ChannelId,
     ContactConversation,
@@ -15,6 +15,7 @@ from airy_identify.core.values import (
     Message,
     MessageId,
     PhoneNumber,
+    TenantId,
 )
 from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.schemas import Branch, Datum
@@ -90,7 +91,7 @@ def read_conversation(datum: Mapping[str, Any]) -> ContactConversation:
 
 
 def message_datum(message: Message) -> Datum:
-    """Return the datum of `LastMessage` and `MessageReceived`, which have the same fields."""
+    """Return the datum of `LastMessage`: that of `MessageReceived` without the tenant."""
     return {
         "id": message.id,
         "conversation_id": message.conversation_id,
@@ -116,7 +117,8 @@ def read_last_message(datum: Mapping[str, Any] | None) -> Message | None:
 
 
 def read_message(datum: Mapping[str, Any]) -> Message:
-    """Return the value of a `LastMessage` or `MessageReceived` datum."""
+    """Return the value of a `LastMessage` or `MessageReceived` datum; only the latter has a tenant."""
+    tenant = datum.get("tenant")
     return Message(
         id=MessageId(datum["id"]),
         conversation_id=ConversationId(datum["conversation_id"]),
@@ -128,6 +130,7 @@ def read_message(datum: Mapping[str, Any]) -> Message:
         content=datum["content"],
         sent_at_ms=datum["sent_at_ms"],
         updated_at_ms=datum["updated_at_ms"],
+        tenant=None if tenant is None else TenantId(tenant),
     )
 
 
@@ -141,9 +144,9 @@ def read_warnings(data: Iterable[Mapping[str, Any]]) -> tuple[Warned, ...]:
     return tuple(Warned(code=_read_code(datum), message=datum["message"], field=datum["field"]) for datum in data)
 
 
-def _read_code(datum: Mapping[str, Any]) -> Reason:
+def _read_code(datum: Mapping[str, Any]) -> WarningCode:
     try:
-        return Reason(datum["code"])
+        return WarningCode(datum["code"])
     except ValueError as error:
         raise UndecodableError("a warning with an unknown code") from error
 

@@ -11,6 +11,9 @@ REPLY_TOPIC = "kafka_replyTopic"
 REPLY_PARTITION = "kafka_replyPartition"
 CORRELATION_ID = "kafka_correlationId"
 
+OURS = "airy_identify_ours"
+"""On every record of Airy's topic `contacts` that this service wrote; Airy's own programs do not look at headers."""
+
 REQUEST_ID = "airy_identify_request_id"
 """The id of a request that was a dead letter and comes again; the field `request_id` goes first."""
 
@@ -53,6 +56,11 @@ class ReplyHeaders:
         """Return where the answer goes; without a correlation id the request id's bytes stand in for it."""
         correlation_id = request_id.encode() if self.correlation_id is None else self.correlation_id
         return ReplyTo(topic=self.topic, partition=self.partition, correlation_id=correlation_id, format=answer_format)
+
+
+def is_own_row(headers: Headers | None) -> bool:
+    """Tell whether this service wrote a record of Airy's topic `contacts`."""
+    return any(name == OURS for name, _ in headers or ())
 
 
 def read_reply(

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any, assert_never
 
 from airy_identify.core.values import (
+    AiryClaimKey,
+    AiryContactKey,
+    AiryRecordKey,
     AliasKey,
     ChannelId,
     Contact,
@@ -19,6 +22,9 @@ from airy_identify.core.values import (
     ConversationOwnerKey,
     ConversationRow,
     Forgotten,
+    Gone,
+    GoneKey,
+    GoneQueueKey,
     IdentifierKey,
     IdentityKey,
     IdentityRow,
@@ -26,10 +32,11 @@ from airy_identify.core.values import (
     Merged,
     Owner,
     RequestId,
+    SeenConversationKey,
     Separation,
     TenantId,
 )
-from airy_identify.wire import fragments, json_text, schemas
+from airy_identify.wire import airy_rows, fragments, json_text, schemas
 from airy_identify.wire.errors import UndecodableError
 from airy_identify.wire.schemas import Datum
 
@@ -37,6 +44,7 @@ CONTACT_ROW = "airy_identify.ContactRow"
 OWNER_ROW = "airy_identify.OwnerRow"
 MERGE_ROW = "airy_identify.MergeRow"
 FORGOTTEN_ROW = "airy_identify.ForgottenRow"
+GONE_ROW = "airy_identify.GoneRow"
 CONVERSATION_ROW = "airy_identify.ConversationRow"
 PROGRESS_ROW = "airy_identify.ProgressRow"
 
@@ -57,7 +65,7 @@ class Progress:
     digest: bytes | None = None
 
 
-def encode_identity_key(key: IdentityKey) -> bytes:
+def encode_identity_key(key: IdentityKey) -> bytes:  # noqa: C901, PLR0911 - one line for each kind of row
     """Return the row key. Raises ValueError for a part that holds the separator: intake lets no such value pass."""
     match key:
         case ContactKey(tenant=tenant, contact_id=contact_id):
@@ -70,11 +78,23 @@ def encode_identity_key(key: IdentityKey) -> bytes:
             return _join(tenant, "conversation", conversation_id)
         case JournalKey(tenant=tenant, contact_id=contact_id, number=number):
             return _join(tenant, "merge", contact_id, str(number))
+        case AiryContactKey(tenant=tenant, contact_id=contact_id):
+            return _join(tenant, "airy_contact", contact_id)
+        case AiryRecordKey(tenant=tenant, record_key=record_key):
+            return _join(tenant, "airy_record", record_key)
+        case AiryClaimKey(tenant=tenant, kind=kind, value=value):
+            return _join(tenant, "airy_claim", kind, value)
+        case SeenConversationKey(tenant=tenant, conversation_id=conversation_id):
+            return _join(tenant, "seen", conversation_id)
+        case GoneKey(tenant=tenant, contact_id=contact_id):
+            return _join(tenant, "gone", contact_id)
+        case GoneQueueKey(tenant=tenant):
+            return _join(tenant, "gone_queue")
         case _:
             assert_never(key)
 
 
-def decode_identity_key(data: bytes) -> IdentityKey:
+def decode_identity_key(data: bytes) -> IdentityKey:  # noqa: C901, PLR0911, PLR0912 - one line for each kind of row
     """Return the key that `encode_identity_key` wrote. Raises `UndecodableError`, for the progress row's key too."""
     try:
         parts = data.decode().split(_SEPARATOR)
@@ -91,6 +111,18 @@ def decode_identity_key(data: bytes) -> IdentityKey:
             return ConversationOwnerKey(tenant=TenantId(tenant), conversation_id=ConversationId(conversation_id))
         case [tenant, "merge", contact_id, number] if number.isdecimal():
             return JournalKey(tenant=TenantId(tenant), contact_id=ContactId(contact_id), number=int(number))
+        case [tenant, "airy_contact", contact_id]:
+            return AiryContactKey(tenant=TenantId(tenant), contact_id=ContactId(contact_id))
+        case [tenant, "airy_record", record_key]:
+            return AiryRecordKey(tenant=TenantId(tenant), record_key=record_key)
+        case [tenant, "airy_claim", kind, value]:
+            return AiryClaimKey(tenant=TenantId(tenant), kind=kind, value=value)
+        case [tenant, "seen", conversation_id]:
+            return SeenConversationKey(tenant=TenantId(tenant), conversation_id=ConversationId(conversation_id))
+        case [tenant, "gone", contact_id]:
+            return GoneKey(tenant=TenantId(tenant), contact_id=ContactId(contact_id))
+        case [tenant, "gone_queue"]:
+            return GoneQueueKey(tenant=TenantId(tenant))
         case _:
             raise UndecodableError("a row key of an unknown kind")
 
@@ -106,6 +138,10 @@ def encode_identity_row(row: IdentityRow) -> bytes:
             return schemas.encode(MERGE_ROW, _merge_datum(row))
         case Forgotten():
             return schemas.encode(FORGOTTEN_ROW, {})
+        case Gone():
+            return schemas.encode(GONE_ROW, _gone_datum(row))
+        case _:
+            return airy_rows.encode_airy_row(row)
 
 
 def decode_identity_row(data: bytes) -> IdentityRow:
@@ -119,7 +155,12 @@ def decode_identity_row(data: bytes) -> IdentityRow:
         return _read_merge(datum)
     if name == FORGOTTEN_ROW:
         return Forgotten()
-    raise UndecodableError(f"{name} where a row of contact-identity belongs")
+    if name == GONE_ROW:
+        return _read_gone(datum)
+    row = airy_rows.read_airy_row(name, datum)
+    if row is None:
+        raise UndecodableError(f"{name} where a row of contact-identity belongs")
+    return row
 
 
 def encode_conversation_key(conversation_id: ConversationId) -> bytes:
@@ -139,6 +180,7 @@ def encode_conversation_row(row: ConversationRow) -> bytes:
             "source": row.source,
             "created_at_ms": row.created_at_ms,
             "last_message": fragments.last_message_datum(row.last_message),
+            "first_sent_at_ms": row.first_sent_at_ms,
         },
     )
 
@@ -156,6 +198,7 @@ def decode_conversation_row(data: bytes) -> ConversationRow:
         source=datum["source"],
         created_at_ms=datum["created_at_ms"],
         last_message=fragments.read_last_message(datum["last_message"]),
+        first_sent_at_ms=datum["first_sent_at_ms"],
     )
 
 
@@ -243,4 +286,18 @@ def _read_merge(datum: Mapping[str, Any]) -> Merged:
         alone=datum["alone"],
         replaced_email=fragments.read_email(datum["replaced_email"]),
         replaced_phone_number=fragments.read_phone_number(datum["replaced_phone_number"]),
+    )
+
+
+def _gone_datum(row: Gone) -> Datum:
+    contact = None if row.contact is None else (CONTACT_ROW, _contact_datum(row.contact))
+    return {"contact": contact, "gone_at_ms": row.gone_at_ms, "next": row.next}
+
+
+def _read_gone(datum: Mapping[str, Any]) -> Gone:
+    contact, following = datum["contact"], datum["next"]
+    return Gone(
+        contact=None if contact is None else _read_contact(contact),
+        gone_at_ms=datum["gone_at_ms"],
+        next=None if following is None else ContactId(following),
     )

@@ -4,7 +4,8 @@ import re
 
 from airy_identify.core import explain
 from airy_identify.core.answers import Outcome, TargetChoice
-from airy_identify.core.reasons import Reason
+from airy_identify.core.attach import NO_TOKEN, NOT_ATTACHED
+from airy_identify.core.reasons import Reason, WarningCode
 from airy_identify.core.values import Level
 from tests.kafka.doors import PATHS
 from tests.kafka.rule_examples import PAGE, read_examples, texts_of
@@ -45,6 +46,11 @@ RULES = {
     "identify 4": ["A changed e-mail or phone number replaces the old one"],
     "identify 5": ["Metadata is merged member by member"],
     "identify 6, ids": ["One conversation for each channel"],
+    "attach": [
+        "A running chat is attached by its token",
+        "A conversation is attached once",
+        "A stale token locks nobody out",
+    ],
     "identify 7": ["The same request again changes nothing", "A dry run writes nothing"],
     "identify 8": ["The answer says why"],
     "merge": ["The survivor's values win", "A contact merged with itself changes nothing", "There are limits"],
@@ -97,6 +103,8 @@ def test_the_examples_have_every_outcome_reason_and_word() -> None:
 
     assert words <= texts
     assert {outcome.value for outcome in Outcome} <= texts
+    assert {code.value for code in WarningCode} <= texts
+    assert {NO_TOKEN, NOT_ATTACHED} <= texts
     assert {TargetChoice.FOUND.value, TargetChoice.CREATED.value} <= texts
     assert {reason.value for reason in reasons} <= texts
     assert {step.what for example in EXAMPLES for step in example.steps} == {"→", *PATHS}

@@ -13,6 +13,8 @@ MAKE: dict[str, Callable[[CollectorRegistry], object]] = {
     "both": SchemaRegistryMetrics,
 }
 UNITS = (
+    "_clients",
+    "_broken",
     "_seconds",
     "_bytes",
     "_ratio",
@@ -24,9 +26,10 @@ UNITS = (
     "_offset",
     "_digest",
     "_waiting",
+    "_generation",
 )
-LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome"}
-"""Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared."""
+LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome", "client"}
+"""Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared, a client of the file."""
 
 
 def declared(process: str) -> list[MetricWrapperBase]:

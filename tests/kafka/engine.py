@@ -67,6 +67,7 @@ class RecordingMetrics:
     behind: dict[tuple[str, int], int] = field(default_factory=dict)
     standbys: dict[tuple[str, int], tuple[str, int | None]] = field(default_factory=dict)
     stands: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
+    generations: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         pass
@@ -76,6 +77,9 @@ class RecordingMetrics:
 
     def table_stands(self, agent: str, partition: int, offset: int, digest: bytes) -> None:
         self.stands[agent, partition] = (offset, digest)
+
+    def table_generation(self, agent: str, partition: int, generation: int) -> None:
+        self.generations[agent, partition] = generation
 
     def shard_behind(self, agent: str, partition: int, records: int) -> None:
         self.behind[agent, partition] = records
@@ -91,6 +95,9 @@ class RecordingMetrics:
 
     def rows_restored(self, agent: str, rows: int) -> None:
         self.restored[agent] += rows
+
+    def watch_store_memory(self, used: Callable[[], int]) -> None:
+        pass
 
     def batch_committed(self, agent: str, records: int, seconds: float) -> None:
         pass

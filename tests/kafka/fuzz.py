@@ -99,7 +99,9 @@ class Fuzz:
         """A good request with one field that is wrong, or one character that is."""
         pick, fields = self._random, self._json_fields()
         if pick.random() < 0.5:
-            name = pick.choice((*fields, "tenant", "unverified", "on_conflict", "phone_number", "explain", "command"))
+            name = pick.choice(
+                (*fields, "tenant", "unverified", "attach", "on_conflict", "phone_number", "explain", "command")
+            )
             fields[name] = pick.choice(
                 (
                     None,
@@ -179,6 +181,9 @@ class Fuzz:
         headers = [*headers, *self._reply()] if pick.random() < 0.5 else [*self._reply(), *headers]
         if pick.random() < 0.2:
             headers.insert(0, (pick.choice(("", "traceparent", "airy_identify_code", "ü\n")), pick.randbytes(20)))
+        if pick.random() < 0.02:
+            name = pick.choice((b"\xff", b"kafka_replyTopic\x80", pick.randbytes(9))).decode(errors="surrogateescape")
+            headers.insert(pick.randrange(len(headers) + 1), (name, pick.randbytes(5)))
         return headers, correlation_id
 
     def _correlation(self) -> tuple[Headers, bytes | None]:

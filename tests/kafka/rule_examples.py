@@ -3,12 +3,15 @@
 A block is a list of steps, each from the first column on: a command with its fields; `→` with a status, 200 when there
 is none, and what matters of the answer; at the end `table` with every row that the tenant then has in the table
 `contact-identity`. What stands in angle brackets is a name for an id: the first answer that has one gives it its
-meaning, and two names are two ids.
+meaning, and two names are two ids. `<token of chat>` is a token for the conversation of that name, a new one if nobody
+has it yet; `on` names another channel.
 """
 
 import dataclasses
 import json
 import re
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,14 +29,19 @@ from airy_identify.core.values import (
     IdentityRow,
     JournalKey,
     Merged,
+    Owner,
 )
+from airy_identify.wire.resume_token import TOKEN_TTL_S, ResumeTokenSigner
 from tests.kafka.doors import PATHS, Door
 from tests.kafka.service import Answer, Tenant
 
 PAGE = Path(__file__).parents[2] / "docs" / "identity-rules.md"
 NEEDS_CHANNEL = ("identify", "resume_token")
 NOTHING = ("nothing",)
+TOLD = ("airy", "message")
+"""What is told and not asked, in the examples of docs/airy-contacts.md."""
 _NAME = re.compile(r"<([^<>]+)>")
+_TOKEN = re.compile(r"<(expired )?token of ([^<>]+?)(?: on ([^<>]+))?>")
 _LONG = re.compile(r"<(\d+) characters>")
 
 
@@ -88,7 +96,7 @@ def _read_block(block: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
             status, body = re.fullmatch(r"(\d{3} )?(.*)", rest.strip(), flags=re.DOTALL).groups()  # type: ignore[union-attr]
             steps.append(Step("→", json.loads(body), int(status or 200)))
         else:
-            assert word in PATHS, f"no command: {word}"
+            assert word in {*PATHS, *TOLD}, f"no command: {word}"
             steps.append(Step(word, json.loads(rest)))
     return tuple(steps), table
 
@@ -99,6 +107,7 @@ class Run:
 
     example: Example
     tenant: Tenant
+    signer: ResumeTokenSigner
     other: Tenant | None = None
     ids: dict[str, Any] = field(default_factory=dict)
     answers: list[tuple[str, int, Answer]] = field(default_factory=list)
@@ -173,6 +182,7 @@ class Run:
         elif isinstance(row, Merged):
             self._match_text(right.split(" "), [row.merged.id, "into", row.survivor.id, "by", row.why], line)
         else:
+            assert isinstance(row, Owner), line
             self._match_text([right], [row.contact_id], line)
 
     def _match_text(self, expected: list[str], actual: list[str], where: str) -> None:
@@ -193,15 +203,22 @@ class Run:
         for member in ("merged", "warnings"):
             assert member in step.body or not answer.get(member), answer
 
+    def _token(self, expired: str | None, chat: str, channel: str | None) -> str:
+        conversation_id = self.ids.setdefault(chat, str(uuid.uuid4()))
+        issued_at_s = int(time.time()) - (TOKEN_TTL_S + 1 if expired else 0)
+        return self.signer.sign(conversation_id, self.ids[channel or "channel"], issued_at_s)
+
     def _filled(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: self._filled(item) for name, item in value.items()}
+            return {self._filled(name): self._filled(item) for name, item in value.items()}
         if isinstance(value, list):
             return [self._filled(item) for item in value]
         if not isinstance(value, str):
             return value
         if long := _LONG.fullmatch(value):
             return "x" * int(long[1])
+        if token := _TOKEN.fullmatch(value):
+            return self._token(*token.groups())
         return _NAME.sub(lambda name: str(self.ids[name[1]]), value)
 
 
@@ -217,6 +234,8 @@ def _parts(key: IdentityKey) -> list[str]:
             return ["conversation", key.conversation_id]
         case JournalKey():
             return ["merge", key.contact_id, str(key.number)]
+        case _:
+            raise AssertionError(f"the page shows no such rows: {key}")
 
 
 def texts_of(value: Any) -> Iterator[str]:

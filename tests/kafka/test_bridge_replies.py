@@ -13,7 +13,8 @@ from airy_identify.core.commands import Command
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import RequestId
 from airy_identify.kafka import KafkaClients, close_client, partition_for, read_to_end
-from airy_identify.ops.local_broker import LocalKafka, free_port
+from airy_identify.ops.local_broker import LocalKafka
+from airy_identify.ops.ports import free_port
 from airy_identify.ops.topics import create_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import TopicDeclaration, TopicNames

@@ -19,7 +19,6 @@ from airy_identify.core.values import Contact
 from airy_identify.ops.topics import read_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import IDENTITY
-from airy_identify.wire.commands import decode_command
 from airy_identify.wire.rows import decode_identity_row
 from tests.builders import CHANNEL_ID
 from tests.kafka.conftest import SYSTEM_TOKEN
@@ -27,6 +26,7 @@ from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import Oracle, everything_is_applied, fold, read
 from tests.kafka.round_robin import round_robin
 from tests.kafka.service import poll, put_channels
+from tests.records import asked_in
 from tests.web.documented import assert_documented
 
 SECONDS = float(os.environ.get("CALLERS_SECONDS", "15"))
@@ -152,7 +152,7 @@ async def let_run(callers: list[asyncio.Task[None]], seconds: float) -> None:
 
 async def assert_everybody_exists_once(settings: Settings, seen: Seen) -> None:
     names = settings.topic_names
-    commands = [decode_command(record.value) for record in await read(settings, names.identity_commands)]
+    commands = asked_in(await read(settings, names.identity_commands))
     asked = collections.Counter(command.request_id for command in commands)
     assert max(asked.values()) == 1, "a request was applied twice"
     assert seen.done <= asked.keys(), "a request was answered that is not in the log"

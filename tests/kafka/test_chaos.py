@@ -23,13 +23,13 @@ from airy_identify.settings import Settings
 from airy_identify.stream.store import Store, StoreMemory
 from airy_identify.topics import AIRY_PARTITIONS, CONVERSATION, IDENTITY, declare
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, ERROR_RESPONSE
-from airy_identify.wire.commands import decode_command
 from airy_identify.wire.conversation_commands import decode_conversation_command
 from airy_identify.wire.rows import PROGRESS_KEY
 from tests.kafka.chaos_load import CHANNELS, Load
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import Oracle, Rows, everything_is_applied, fold, nonempty, read
 from tests.kafka.service import poll, put_channels
+from tests.records import asked_in
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -159,7 +159,7 @@ async def test_nothing_is_lost_doubled_or_wrong(
 
 async def assert_exactly_once(settings: Settings, load: Load) -> None:
     names = settings.topic_names
-    commands = [decode_command(record.value).request_id for record in await read(settings, names.identity_commands)]
+    commands = [command.request_id for command in asked_in(await read(settings, names.identity_commands))]
     assert collections.Counter(commands) == collections.Counter(load.requests.keys())
     conversation_log = [
         decode_conversation_command(record.value) for record in await read(settings, names.conversation_commands)
@@ -194,19 +194,19 @@ async def assert_the_forgotten_stay_forgotten(settings: Settings, load: Load) ->
     answers = {record.key.decode(): json.loads(record.value) for record in await read(settings, names.responses)}
     forgotten: set[str] = set()
     done: collections.Counter[str] = collections.Counter()
-    for record in await read(settings, names.identity_commands):  # in order within a tenant
-        request_id = decode_command(record.value).request_id
+    for command in asked_in(await read(settings, names.identity_commands)):  # in order within a tenant
+        request_id = command.request_id
         answer = answers[request_id]
         if request_id not in load.mingled:
             continue
         told = {answer.get(name, {}).get("id") for name in ("contact", "restored")} | {*answer.get("merged", ())}
         assert not told & forgotten, "somebody forgotten came back"
         fields = load.requests[request_id]
-        command = fields.get("command", "identify")
-        done[f"{command} {answer['code']}" if "code" in answer else command] += 1
+        name = fields.get("command", "identify")
+        done[f"{name} {answer['code']}" if "code" in answer else name] += 1
         done["merged automatically"] += len(answer.get("merged", ()))
         done["conflicts"] += len(answer.get("warnings", ()))
-        if command == "forget" and "code" not in answer:
+        if name == "forget" and "code" not in answer:
             forgotten.add(fields["contact_id"])
     print(f"mingled: {dict(sorted(done.items()))}")  # noqa: T201
     commands = ("identify", "merge", "unmerge", "release", "forget", "info", "resume_token")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airy_identify.ops.local_broker import free_port
+from airy_identify.ops.ports import free_port
 
 READY_DEADLINE_S = 120.0
 END_DEADLINE_S = 60.0

@@ -10,10 +10,10 @@ from pathlib import Path
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.core.reasons import Reason
-from airy_identify.kafka import KafkaClients, close_client, partitions_of
+from airy_identify.header_names import AnyNameBatch
+from airy_identify.kafka import BATCH_BYTES, KafkaClients, close_client, partitions_of
 from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.settings import Settings
-from airy_identify.wire.commands import decode_command
 from airy_identify.wire.headers import (
     CORRELATION_ID,
     CORRELATION_ID_BYTES_MAX,
@@ -30,6 +30,7 @@ from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import read
 from tests.kafka.service import put_channels
 from tests.kafka.test_reply_topics import create
+from tests.records import asked_in
 
 RECORDS = 20_000
 SEED = 20_260
@@ -102,7 +103,7 @@ async def send_all(settings: Settings, records: list[FuzzRecord]) -> dict[str, F
     sent: dict[str, FuzzRecord] = {}
     try:
         for partition in range(settings.partitions):
-            batch, contents = producer.create_batch(), list[FuzzRecord]()
+            batch, contents = AnyNameBatch(BATCH_BYTES, transactional=False), list[FuzzRecord]()
             for record in [*(record for record in records if record.partition == partition), None]:
                 if record is not None and batch.append(
                     key=record.key, value=record.value, timestamp=None, headers=record.headers
@@ -113,7 +114,7 @@ async def send_all(settings: Settings, records: list[FuzzRecord]) -> dict[str, F
                 for number, each in enumerate(contents):
                     sent[f"{topic}-{partition}-{metadata.offset + number}"] = each
                 if record is not None:
-                    batch, contents = producer.create_batch(), [record]
+                    batch, contents = AnyNameBatch(BATCH_BYTES, transactional=False), [record]
                     batch.append(key=record.key, value=record.value, timestamp=None, headers=record.headers)
     finally:
         await close_client(producer)
@@ -205,8 +206,7 @@ def names_refused_topic(record: FuzzRecord, replies: tuple[str, ...]) -> bool:
 async def assert_commands_belong_to_answers(settings: Settings, account: Account) -> None:
     """Check that no record was applied twice, and none of those that are dead letters at all."""
     applied: collections.Counter[str] = collections.Counter()
-    for record in await read(settings, settings.topic_names.identity_commands):
-        command = decode_command(record.value)
+    for command in asked_in(await read(settings, settings.topic_names.identity_commands)):
         origin = account.origin_of(command.request_id, command.reply_to.correlation_id)
         if origin is not None:
             applied[origin] += 1

@@ -11,6 +11,7 @@ import pytest
 
 from airy_identify.core.values import IdentityKey, IdentityRow
 from airy_identify.topics import IDENTITY
+from airy_identify.wire.resume_token import ResumeTokenSigner
 from airy_identify.wire.rows import decode_identity_key, decode_identity_row
 from tests.kafka.doors import PATHS, Door, HttpDoor, KafkaDoor
 from tests.kafka.replay import fold, read
@@ -33,10 +34,12 @@ def done(service: Service) -> tuple[Done, dict[IdentityKey, IdentityRow]]:
 async def _run_all(service: Service) -> tuple[Done, dict[IdentityKey, IdentityRow]]:
     done: Done = {}
     turns = asyncio.Semaphore(AT_ONCE)
+    signer = ResumeTokenSigner(service.settings.jwt_secret_bytes)
 
     async def run(example: Example, name: str, door: Door) -> None:
         async with turns:
-            one = Run(example, service.new_tenant(), service.new_tenant() if example.has_two_tenants else None)
+            other = service.new_tenant() if example.has_two_tenants else None
+            one = Run(example, service.new_tenant(), signer, other)
             error: AssertionError | None = None
             try:
                 await one.through(door)

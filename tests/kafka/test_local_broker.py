@@ -11,7 +11,8 @@ import pytest
 
 from airy_identify.ops.admin import answers
 from airy_identify.ops.errors import BrokerError
-from airy_identify.ops.local_broker import LocalKafka, free_port
+from airy_identify.ops.local_broker import LocalKafka
+from airy_identify.ops.ports import free_port
 from airy_identify.ops.topics import create_topics, read_topics
 from airy_identify.topics import TopicDeclaration
 

@@ -6,8 +6,9 @@ from aiokafka.admin import NewPartitions
 
 from airy_identify.ops.admin import connect
 from airy_identify.ops.errors import KafkaUnreachableError, TopicsError
-from airy_identify.ops.local_broker import LocalKafka, free_port
-from airy_identify.ops.topics import check_topics, create_topics, read_topics
+from airy_identify.ops.local_broker import LocalKafka
+from airy_identify.ops.ports import free_port
+from airy_identify.ops.topics import MISSING, check_topics, create_topics, read_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import AIRY_PARTITIONS, TopicDeclaration, declare, declare_airy
 
@@ -58,7 +59,7 @@ async def test_check_reports_every_difference_at_once(make_settings: Callable[..
         "unclean.leader.election.enable is true, not false",
         "max.message.bytes is 1000, not 4194304",
     ]
-    missing = {problem.topic for problem in problems if problem.message == "is missing"}
+    missing = {problem.topic for problem in problems if problem.message == MISSING}
     assert missing == {declaration.name for declaration in wanted} - {name}
 
 

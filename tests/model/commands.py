@@ -74,6 +74,7 @@ asked = st.fixed_dictionaries(
         "phone_number": sometimes(phones),
         "identifiers": customs,
         "metadata": sometimes(patches),
+        "token": st.sampled_from(["none", "none", "none", "none", "refused", "new", "old", "old"]),
         "on_conflict": st.sampled_from(["warn", "warn", "warn", "reject"]),
         "dry_run": st.sampled_from([False, False, False, True]),
         "explain": st.just(value=True),
@@ -120,7 +121,7 @@ class CommandMachine(RuleBasedStateMachine):
         self.table = InMemoryIdentityTable()
         self.log: list[Command] = []
         self.ids: list[str] = ["nobody"]
-        self.chats: list[str] = ["airys-own"]
+        self.chats: list[str] = ["mark-own-0~"]
 
     def apply(self, command: Command) -> None:
         """Decide a command and write what it says; subclasses check it here."""
@@ -160,8 +161,15 @@ class CommandMachine(RuleBasedStateMachine):
         return {"accepted_at_ms": 1000 + 10 * number + 10 * later_ms, "request_id": f"request-{number}"}
 
     def asked_now(self, over: dict[str, Any], later_ms: int) -> Command:
-        """Return the command of an identify request; its metadata has a text that no other has."""
+        """Return the command of an identify request; its metadata has a text that no other has.
+
+        An old token is for one of the conversations that there are, by turns: chance alone seldom finds one.
+        """
         number = len(self.log)
+        over = {"token": "none"} | over
+        chats = {"new": f"mark-airy-{number}~", "old": self.chats[-1 - number % min(len(self.chats), 7)]}
+        token = over.pop("token")
+        over |= {"attach": None if token == "none" else make.make_attach(chats.get(token))}
         if over["metadata"]:
             over = over | {"metadata": over["metadata"] | {"display_name": f"mark-name-{number}~"}}
         return make.make_identify_command(**over, **self.stamped(later_ms), new_id=f"mark-chat-{number}~")

@@ -6,7 +6,7 @@ from typing import Any, assert_never
 import pytest
 from hypothesis.stateful import invariant
 
-from airy_identify.core import custom_kinds, merging, metadata
+from airy_identify.core import attach, custom_kinds, merging, metadata
 from airy_identify.core.answers import (
     ContactChanged,
     ContactForgotten,
@@ -69,9 +69,14 @@ class IdentityRules(CommandMachine):
 
     @invariant()
     def a_contact_that_was_never_merged_has_one_conversation_a_channel(self) -> None:
+        """Besides those that a token brought."""
+        brought = {
+            command.attach.conversation_id for command in self.log if isinstance(command, Identify) and command.attach
+        }
         for contact in self.table.contacts:
             if not contact.merge_count:
-                channels = [conversation.channel_id for conversation in contact.conversations]
+                minted = [conversation for conversation in contact.conversations if conversation.id not in brought]
+                channels = [conversation.channel_id for conversation in minted]
                 assert len(channels) == len(set(channels))
 
 
@@ -83,8 +88,9 @@ class IdentityRulesWithSmallLimits(IdentityRules):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(merging, "CONVERSATIONS_MAX", self.limits.chats)
-        self.patch.setattr(merging, "ALIASES_MAX", self.limits.aliases)
+        for module in (merging, attach):
+            self.patch.setattr(module, "CONVERSATIONS_MAX", self.limits.chats)
+            self.patch.setattr(module, "ALIASES_MAX", self.limits.aliases)
         for module in (merging, metadata):
             self.patch.setattr(module, "METADATA_BYTES_MAX", self.limits.metadata_bytes)
         for module in (merging, custom_kinds):

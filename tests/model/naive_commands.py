@@ -63,6 +63,7 @@ def part(world: People, person: Person, record: Record, at: int) -> tuple[Person
     survivor.created = record.survivor.created
     survivor.updated = max(survivor.updated, at)
     survivor.chats = [chat for chat in survivor.chats if chat not in record.merged.chats]
+    restored.chats = [chat for chat in restored.chats if chat in person.chats]
     survivor.aliases = [alias for alias in survivor.aliases if alias not in record.merged.ids]
     survivor.journal = survivor.journal[:-1]
     return survivor, restored

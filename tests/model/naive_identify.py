@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+from tests.model.naive_attach import Chat, brought_chat, brought_to, give_chat, is_new
 from tests.model.people import BUILT_IN, Ask, Key, People, Person, Refused, airy_id, as_json, field_of, json_size
 
 Matched = tuple[Person, Key]
@@ -103,11 +104,13 @@ def decide(world: People, ask: Ask, keys: list[Key], offset: int) -> Expected | 
     choice, person, by, first = choose(world, ask, matched)
     created_person = person is None
     chat_id = free_chat(world, ask.new_chat)
+    brought = brought_chat(world, ask)
     if person is None:
-        person = Person(airy_id(chat_id), ask.at, ask.at)
+        person = new_person(world, ask, chat_id, brought)
         world.people.append(person)
     before = copy.deepcopy(person)
     merged = merge_all(world, ask, person, matched, first=first, offset=offset)
+    attached = brought_to(world, ask, person, brought)
     facts, kinds = person.facts(), person.kinds
     warnings, gained, outcomes = settle(world, ask, keys, person)
     if warnings and ask.reject:
@@ -116,13 +119,12 @@ def decide(world: People, ask: Ask, keys: list[Key], offset: int) -> Expected | 
     new_kinds = [kind for kind in person.kinds if kind not in kinds]
     if new_kinds and len(person.kinds) > world.limits.kinds:
         return Refused("invalid_field", "identifiers." + new_kinds[0])
-    if ask.metadata is not None:
-        result = patched(person.metadata, ask.metadata)
-        if as_json(result) != as_json(person.metadata) and json_size(result) > world.limits.metadata_bytes:
-            return Refused("invalid_metadata", "metadata")
-        person.metadata = result
+    if not add_metadata(world, ask, person):
+        return Refused("invalid_metadata", "metadata")
     if person.facts() != facts:
         person.updated = max(person.updated, ask.at)
+    if brought and attached == "attached":
+        give_chat(world, person, brought)
     here = [chat for chat in person.chats if chat[1] == ask.channel]
     if not here and not ask.dry_run:
         person.chats.append((chat_id, ask.channel, ask.at))
@@ -137,7 +139,7 @@ def decide(world: People, ask: Ask, keys: list[Key], offset: int) -> Expected | 
         person=copy.deepcopy(person),
         created_person=created_person,
         created_chat=not here,
-        warnings=warnings,
+        warnings=warnings + (["attach"] if attached == "refused" else []),
         chats=[chat_id for _, chat_id in shown],
         merged=merged,
         target=choice,
@@ -146,9 +148,17 @@ def decide(world: People, ask: Ask, keys: list[Key], offset: int) -> Expected | 
     )
 
 
+def new_person(world: People, ask: Ask, chat_id: str, brought: Chat | None) -> Person:
+    """Return somebody new: their id is that of the conversation they bring, or else of a new one."""
+    person = Person(airy_id(chat_id), ask.at, ask.at)
+    if brought and brought_to(world, ask, person, brought) == "attached" and is_new(world, airy_id(brought[0])):
+        person.id = airy_id(brought[0])
+    return person
+
+
 def free_chat(world: People, chat_id: str) -> str:
     taken = {chat[0] for somebody in [*world.people, *world.forgotten] for chat in somebody.chats}
-    while chat_id in taken:
+    while chat_id in taken or not is_new(world, airy_id(chat_id)):
         chat_id = airy_id("conversation" + chat_id)
     return chat_id
 
@@ -234,6 +244,13 @@ def gain(world: People, ask: Ask, person: Person, gained: list[Key]) -> None:
             if not oldest:
                 break
             person.custom.remove(oldest[0])
+
+
+def add_metadata(world: People, ask: Ask, person: Person) -> bool:
+    """Patch the metadata, and tell whether it is within the limit, or as it was."""
+    before = person.metadata
+    person.metadata = before if ask.metadata is None else patched(before, ask.metadata)
+    return as_json(person.metadata) == as_json(before) or json_size(person.metadata) <= world.limits.metadata_bytes
 
 
 def patched(target: Any, patch: Any) -> Any:

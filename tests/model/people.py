@@ -18,7 +18,10 @@ BUILT_IN = ("external_id", "email", "phone_number")
 
 @dataclass
 class Ask:
-    """What is asked: an identify, unless it is given to another rule. E-mail and phone end with whether verified."""
+    """What is asked: an identify, unless it is given to another rule. E-mail and phone end with whether verified.
+
+    `token` has the conversation of a token that came along, nothing if it did not count.
+    """
 
     at: int
     request_id: str = ""
@@ -29,6 +32,7 @@ class Ask:
     phone: tuple[str, str, bool] | None = None
     custom: list[Key] = field(default_factory=list)
     metadata: dict[str, Any] | None = None
+    token: tuple[str | None] | None = None
     reject: bool = False
     dry_run: bool = False
 

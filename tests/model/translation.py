@@ -72,6 +72,7 @@ def _identify_ask(command: Identify) -> Ask:
         phone=(phone.value, phone.key, phone.verified) if phone else None,
         custom=[(custom.kind, value) for custom in command.identifiers for value in custom.values],
         metadata=None if command.metadata is None else dict(command.metadata),
+        token=None if command.attach is None else (command.attach.conversation_id,),
         reject=command.on_conflict is OnConflict.REJECT,
         dry_run=command.dry_run,
     )

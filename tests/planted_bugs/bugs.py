@@ -5,9 +5,13 @@ from dataclasses import dataclass
 CORE = "airy_identify/core/"
 TABLE = "tests/property/test_laws_of_the_table.py::Test"
 MERGES = "tests/property/test_laws_of_merges.py::Test"
+ATTACH = "tests/property/test_laws_of_attach.py::Test"
 PRIVACY = "tests/property/test_laws_of_privacy.py::Test"
 ORDER = "tests/property/test_order_independence.py::test_a_merge_compatible_set_ends_in_the_same_people_in_any_order"
 MODEL = "tests/model/test_identity_rules.py::TestIdentityRules"
+AIRY = "tests/unit/core/test_airy_contacts.py::"
+DELETED = "tests/unit/core/test_airy_merges_and_deletions.py::"
+ROWS = "tests/property/test_order_of_airys_rows.py::"
 LIMITS = "tests/model/test_identity_rules.py::TestIdentityRulesWithSmallLimits"
 
 
@@ -173,8 +177,8 @@ BUGS = (
     Bug(
         "an agent logs what it decides",
         "airy_identify/stream/agents/identity.py",
-        "        command = decode_command(record.value)\n",
-        "        command = decode_command(record.value)\n"
+        "        command = decode_log_value(record.value)\n",
+        "        command = decode_log_value(record.value)\n"
         '        __import__("logging").getLogger().warning("decided %s", command)\n',
         PRIVACY + "NoAnswerHasDataOfAnotherContact",
     ),
@@ -291,10 +295,206 @@ BUGS = (
         LIMITS,
     ),
     Bug(
+        "a token takes a known person's conversation",
+        CORE + "attach.py",
+        "level_of(owner) is not Level.ANONYMOUS",
+        "level_of(owner) is Level.HARD",
+        ATTACH + "AKnownPersonsConversationChangesHandsByMergesOnly",
+    ),
+    Bug(
+        "a token shows a hard contact's chat to others",
+        CORE + "attach.py",
+        "level_of(owner) is not Level.ANONYMOUS",
+        "level_of(owner) is Level.KNOWN",
+        PRIVACY + "NoAnswerShowsChatsOfKnownPeopleToOthers",
+    ),
+    Bug(
+        "a conversation that is not attached gives no warning",
+        CORE + "attach.py",
+        "    if conversation is None or (",
+        "    if conversation is None:\n        return None\n    if (",
+        ATTACH + "AConversationIsAttachedOrAWarningSaysThatItIsNot",
+    ),
+    Bug(
+        "the anonymous contact keeps the conversation too",
+        CORE + "identify.py",
+        "        losers[before.id] = before, replace(after, conversations=conversations)\n",
+        "",
+        TABLE + "EveryConversationHasOneOwner",
+    ),
+    Bug(
+        "a token revives a forgotten conversation",
+        CORE + "attach.py",
+        "    if owner is None:\n        return ContactConversation(",
+        "    if owner is None or isinstance(owner, Forgotten):\n        return ContactConversation(",
+        ATTACH + "AForgottenConversationIsNeverAttached",
+    ),
+    Bug(
+        "an unmerge brings a conversation back that was attached to somebody else since",
+        CORE + "parting.py",
+        "(each for each in before.conversations if each.id in left)",
+        "(before.conversations)",
+        MODEL,
+    ),
+    Bug(
+        "a conversation is attached although the two e-mails differ",
+        CORE + "attach.py",
+        " and owner.email.value != command.email.value:",
+        " and owner.email.value == command.email.value + '!':",
+        MODEL,
+    ),
+    Bug(
+        "separated contacts share a conversation by its token",
+        CORE + "attach.py",
+        "return not isinstance(owner, Contact) or not is_separated(owner, target)",
+        "return True",
+        "tests/unit/core/test_attach.py",
+    ),
+    Bug(
         "a phone number is stored as it matches, not as it was given",
         "airy_identify/wire/fragments.py",
         '"value": phone.value',
         '"value": phone.key',
         "tests/wire/test_rows.py",
+    ),
+    Bug(
+        "a header name that is not UTF-8 loses its bytes",
+        "airy_identify/header_names.py",
+        'decode(errors="surrogateescape"), text))',
+        'decode(errors="replace"), text))',
+        "tests/unit/test_header_names.py",
+    ),
+    Bug(
+        "records before one with such a name are skipped with their batch",
+        "airy_identify/header_names.py",
+        "while _next_offset(data, self._begin) <= offset:",
+        "while _next_offset(data, self._begin) <= offset + 1:",
+        "tests/unit/test_header_names.py",
+    ),
+    Bug(
+        "leftover rows of a deleted contact are a contact",
+        CORE + "airy_view.py",
+        "return created_at(airys) is not None and not self._is_known",
+        "return not self._is_known",
+        AIRY + "test_leftover_rows_are_nobody",
+    ),
+    Bug(
+        "of several contacts of Airy that claim one value the last one found has it",
+        CORE + "airy_view.py",
+        "if oldest is None or age(airys) < age(oldest):",
+        "if oldest is not airys:",
+        ROWS + "test_a_value_finds_whom_a_naive_reading_finds",
+    ),
+    Bug(
+        "a claim in Airy takes a value from its owner here",
+        CORE + "airy_view.py",
+        "        if held is not None:\n            return held\n        if isinstance(key, AliasKey):",
+        "        if isinstance(key, ConversationOwnerKey):\n            return held\n        if isinstance(key, AliasKey):",
+        AIRY + "test_what_a_contact_of_ours_has_is_not_claimed_by_another_of_airy",
+    ),
+    Bug(
+        "a conversation of somebody here moves with a row of Airy",
+        CORE + "airy_view.py",
+        "        if self._table.owner(owner_key) is not None:\n            return None\n",
+        "",
+        AIRY + "test_a_chat_of_somebody_here_does_not_move_with_rows_of_airy",
+    ),
+    Bug(
+        "conversations of other sources are resumed",
+        CORE + "airy_view.py",
+        "if source == CHAT_PLUGIN and conversation_id not in held",
+        "if conversation_id not in held",
+        AIRY + "test_a_facebook_conversation_is_not_listed",
+    ),
+    Bug(
+        "claims depend on the order of rows",
+        CORE + "airy_facts.py",
+        "kept = tuple(sorted(ids)[:CLAIMS_MAX])",
+        "kept = tuple(sorted(ids, key=lambda each: each != contact_id)[:CLAIMS_MAX])",
+        ROWS + "test_any_order_gives_the_same_tables_and_the_same_answers_later",
+    ),
+    Bug(
+        "the start of a conversation depends on the order of its messages",
+        CORE + "airy_contacts.py",
+        "_start(known) <= _start(told)",
+        "_start(known) >= _start(told)",
+        ROWS + "test_any_order_gives_the_same_tables_and_the_same_answers_later",
+    ),
+    Bug(
+        "rows that come back to us are news",
+        CORE + "airy_contacts.py",
+        "    if command.own or created_at(before) is None",
+        "    if created_at(before) is None",
+        DELETED + "test_what_this_service_deletes_in_airy_is_not_deleted_here",
+    ),
+    Bug(
+        "a merge in Airy is a deletion",
+        CORE + "airy_contacts.py",
+        "if isinstance(contact, Contact) and AiryView(table, command.tenant).absorber(contact_id) is None:",
+        "if isinstance(contact, Contact):",
+        DELETED + "test_two_accounts_do_not_become_one_by_a_merge_in_airy",
+    ),
+    Bug(
+        "who was put aside does not come back when Airy's merge shows late",
+        CORE + "airy_merges.py",
+        "    if put_aside is not None:\n",
+        "    if put_aside is not None and False:\n",
+        DELETED + "test_a_merge_in_airy_is_no_deletion_whatever_comes_first",
+    ),
+    Bug(
+        "two accounts become one by a merge in Airy",
+        CORE + "airy_merges.py",
+        "if both_hard or is_separated(source, destination)",
+        "if is_separated(source, destination)",
+        DELETED + "test_two_accounts_do_not_become_one_by_a_merge_in_airy",
+    ),
+    Bug(
+        "rows of Airy bring together what an unmerge parted",
+        CORE + "airy_merges.py",
+        "if both_hard or is_separated(source, destination) or is_separated(destination, source):",
+        "if both_hard:",
+        DELETED + "test_separated_contacts_and_those_too_large_do_not_become_one",
+    ),
+    Bug(
+        "who comes back takes an identifier from somebody else",
+        CORE + "airy_merges.py",
+        "        if table.owner(key) is not None:\n",
+        "        if table.owner(key) is None:\n",
+        DELETED + "test_what_somebody_else_has_by_now_is_not_taken_back",
+    ),
+    Bug(
+        "late rows of Airy revive somebody forgotten",
+        CORE + "airy_contacts.py",
+        "    if isinstance(find_by_id(table, command.tenant, contact_id), Forgotten):",
+        "    if find_by_id(table, command.tenant, contact_id) is command:",
+        AIRY + "test_what_is_forgotten_here_leaves_nothing_and_is_not_revived_by_airy",
+    ),
+    Bug(
+        "what Airy said of somebody forgotten stays",
+        CORE + "erasing.py",
+        "    for contact_id in all_ids(contact):\n        drop_facts(table, tenant, contact_id)\n",
+        "",
+        AIRY + "test_what_is_forgotten_here_leaves_nothing_and_is_not_revived_by_airy",
+    ),
+    Bug(
+        "who was deleted in Airy is never erased",
+        CORE + "gone.py",
+        "        if row.gone_at_ms + GRACE_MS > now_ms:\n",
+        "        if row.gone_at_ms + GRACE_MS > 0:\n",
+        DELETED + "test_somebody_deleted_is_erased_a_day_later_and_not_before",
+    ),
+    Bug(
+        "what Airy says later changes the identifiers of a contact of ours",
+        CORE + "airy_view.py",
+        "        shown = self._of_airy(key.contact_id) if stored is None else self._with_conversations(stored)",
+        "        shown = self._of_airy(key.contact_id) or (None if stored is None else self._with_conversations(stored))",
+        AIRY + "test_what_airy_says_later_of_a_contact_of_ours_changes_nothing_but_names",
+    ),
+    Bug(
+        "a merge in Airy of one conversation's contact moves a whole person",
+        CORE + "airy_merges.py",
+        "        if found.id == source.id:\n",
+        "        if found.id != destination.id:\n",
+        DELETED + "test_a_merge_of_what_airy_has_of_an_alias_does_not_speak_for_the_contact",
     ),
 )

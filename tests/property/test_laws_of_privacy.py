@@ -22,6 +22,7 @@ from airy_identify.core.values import (
     IdentityKey,
     IdentityRow,
     Merged,
+    Owner,
     TenantId,
 )
 from airy_identify.wire.commands import encode_command
@@ -127,13 +128,14 @@ class AnswersOfTheService(CommandMachine):
 class NoAnswerHasDataOfAnotherContact(AnswersOfTheService):
     """An answer holds what its request says, and what ever was the answered contact's or of one it was merged with.
 
-    Also of one that a dry run says it would be merged with. That is all: a refusal, and the answer about a person yet to
+    Also of one that a dry run says it would be merged with, and what was said in a conversation that the request has a
+    token of, unless somebody known has it. That is all: a refusal, and the answer about a person yet to
     be made, hold nothing but what the request says. Nothing is logged.
     """
 
     def check_answer(self, command: Command) -> None:
         body = json.loads(self.answer)
-        allowed = marks_in(encode_command(command))
+        allowed = marks_in(encode_command(command)) | self.brought(command)
         answered = [contact["id"] for contact in (body.get("contact"), body.get("restored")) if contact]
         for contact_id in [*answered, *body.get("merged", [])]:
             if contact_id is not None:
@@ -141,6 +143,19 @@ class NoAnswerHasDataOfAnotherContact(AnswersOfTheService):
         if isinstance(command, Identify) and command.dry_run and answered == [None]:
             assert body["merged"] == []
         assert marks_in(self.answer) <= allowed
+
+    def brought(self, command: Command) -> set[bytes]:
+        """Return what was said in the conversation that a token brings."""
+        if not isinstance(command, Identify) or not command.attach or not command.attach.conversation_id:
+            return set()
+        chat = command.attach.conversation_id
+        owner = self.before.get(ConversationOwnerKey(tenant=command.tenant, conversation_id=chat))
+        if isinstance(owner, Owner):
+            contact = self.before[ContactKey(tenant=command.tenant, contact_id=owner.contact_id)]
+            assert isinstance(contact, Contact)
+            if contact.known or contact.external_id:
+                return set()
+        return set() if isinstance(owner, Forgotten) else self.ledger.said.get(chat.encode(), set())
 
 
 class NoAnswerShowsChatsOfKnownPeopleToOthers(AnswersOfTheService):

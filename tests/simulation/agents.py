@@ -19,6 +19,8 @@ from tests.builders import make_channel, make_channels
 from tests.simulation.inputs import CHANNEL_TENANTS, CHANNELS, CLOSED_CHANNEL_ID
 
 NAMES = TopicNames()
+GENERATIONS_MAX = 6
+"""How many changelogs a table may have here: topics are made beforehand."""
 PARTITIONS = {
     NAMES.requests: 1,
     NAMES.airy_messages: 1,
@@ -29,9 +31,9 @@ PARTITIONS = {
     NAMES.dead_letters: 1,
     NAMES.changelog(INTAKE): 1,
     NAMES.changelog(MESSAGES): 1,
-    NAMES.changelog(IDENTITY): 2,
-    NAMES.changelog(CONVERSATION): 2,
-}
+    NAMES.generations: 1,
+    NAMES.skips: 1,
+} | {NAMES.changelog(table, each): 2 for table in (IDENTITY, CONVERSATION) for each in range(1, GENERATIONS_MAX + 1)}
 LOGS = {
     INTAKE: NAMES.requests,
     MESSAGES: NAMES.airy_messages,

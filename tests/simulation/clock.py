@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar, TypeVarTuple
 from unittest.mock import patch
 
-from airy_identify.stream import follower, group, shard, shard_parts, transaction
+from airy_identify.stream import follower, group, rebuild, shard, shard_parts, transaction
 
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
@@ -36,7 +36,7 @@ class Clock:
     def everywhere(self) -> Iterator[None]:
         """Let the engine read this clock."""
         with ExitStack() as stack:
-            for module in (follower, group, shard, shard_parts, transaction):
+            for module in (follower, group, rebuild, shard, shard_parts, transaction):
                 stack.enter_context(patch.object(module, "time", self))
             yield
 

@@ -34,6 +34,8 @@ class Sentinel(StrEnum):
     TROUBLE = "trouble"  # one of its next requests fails, before or after it was done
     DUPLICATE = "duplicate"  # the last record comes again
     COMPACT = "compact"  # the broker compacts a changelog
+    REBUILD = "rebuild"  # an operator makes a table partition again, or starts that a second time
+    REBUILD_ENDS = "end of a rebuild"  # it is killed; sometimes its directory is gone too
     A_WEEK = "a week"  # everybody stands still for longer than tombstones are kept, then all is compacted
 
 
@@ -68,6 +70,8 @@ _SENTINELS = {
     Sentinel.TROUBLE: 8,
     Sentinel.DUPLICATE: 5,
     Sentinel.COMPACT: 4,
+    Sentinel.REBUILD: 8,
+    Sentinel.REBUILD_ENDS: 3,
     Sentinel.A_WEEK: 1,
 }
 

@@ -7,18 +7,19 @@ from typing import Any, TypeVar
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from airy_identify.core.commands import Identify
+from airy_identify.core.commands import ConversationSeen, Identify
 from airy_identify.core.keys import held_identifiers
 from airy_identify.core.values import Contact, ContactKey, ConversationId, ConversationOwnerKey, IdentifierKey, Owner
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import Batch, Output
 from airy_identify.stream.progress import fingerprint
 from airy_identify.topics import CONVERSATION, IDENTITY
-from airy_identify.wire.commands import decode_command
+from airy_identify.wire.commands import decode_log_value
+from airy_identify.wire.generations import CURRENT, Generation, decode_generation
 from airy_identify.wire.headers import DEAD_LETTER_TIME
 from airy_identify.wire.rows import PROGRESS_KEY, decode_identity_key, decode_identity_row, decode_progress
 from tests.kafka.replay import DictTable
-from tests.simulation.agents import LOGS, NAMES, PARTITIONS
+from tests.simulation.agents import GENERATIONS_MAX, LOGS, NAMES, PARTITIONS
 from tests.simulation.broker import Broker, Entry, Transaction, is_visible
 
 Rows = dict[bytes, bytes]
@@ -32,9 +33,11 @@ class Replica:
 
     agent: str
     partition: int
+    generation: int = 1
     table: DictTable = field(default_factory=DictTable)
     applied_to: int = 0
     at: int = 0
+    taken: bool = False
     changelog_rows: Rows = field(default_factory=dict)
     changelog_end: int = 0
 
@@ -44,7 +47,7 @@ class Replica:
 
     @property
     def changelog(self) -> TopicPartition:
-        return TopicPartition(NAMES.changelog(self.agent), self.partition)
+        return TopicPartition(NAMES.changelog(self.agent, self.generation), self.partition)
 
 
 def _noting_failures(look: Look) -> Look:
@@ -67,11 +70,22 @@ class Oracle:
     def __init__(self, broker: Broker, agents: dict[str, Process]) -> None:
         self.broker = broker
         self.replicas = {name: Replica(*shard) for name, shard in _SHARDS.items()}
+        """What each shard has now, by its transactional id."""
+        self.answered_to: dict[str, int] = dict.fromkeys(_SHARDS, -1)
+        """Up to which offset earlier generations have answered."""
+        self._tables = {replica.changelog: replica for replica in self.replicas.values()}
+        self._tables |= {
+            replica.changelog: replica
+            for agent in (IDENTITY, CONVERSATION)
+            for n in range(PARTITIONS[LOGS[agent]])
+            for replica in (Replica(agent, n, generation) for generation in range(2, GENERATIONS_MAX + 1))
+        }
         self.contact_ids: dict[str, list[str]] = {}
         self.conversation_ids: dict[str, list[str]] = {}
         self.failures: list[BaseException | str] = []
         self.batches = 0
         self.reruns = 0
+        self.switched = 0
         self._agents = agents
         self._first_outputs: dict[tuple[str, int, int], list[Any]] = {}
 
@@ -79,7 +93,9 @@ class Oracle:
     def committed(self, transaction: Transaction) -> None:
         """Compare a transaction with what the records that it says it applied must give: all of it, and once."""
         records = dict(transaction.records)
-        shards = [replica for replica in self.replicas.values() if replica.changelog in records]
+        for record in records.pop(TopicPartition(NAMES.generations, 0), []):
+            self._decided(transaction.transactional_id, decode_generation(record.value))
+        shards = [replica for place, replica in self._tables.items() if place in records]
         if not shards:
             assert not records, f"{transaction.transactional_id} has published outputs without a progress row"
             return
@@ -87,9 +103,23 @@ class Oracle:
         written = records.pop(replica.changelog)
         assert written[-1].key == PROGRESS_KEY
         progress = decode_progress(written[-1].value)
+        name = f"{NAMES.app_id}-{replica.agent}-{replica.partition}"
+        rebuilt = "-rebuild-" in transaction.transactional_id
+        if rebuilt:
+            fresh = replica is self.replicas[name] and not replica.taken and progress.offset <= self.answered_to[name]
+            assert fresh or replica.generation > self.replicas[name].generation, "a rebuild writes what a shard has"
+        else:
+            assert replica is self.replicas[name], (
+                f"{name} writes generation {replica.generation}, which it does not have"
+            )
+            replica.taken = True
         source = self._read(replica, progress.offset)
         assert progress.fingerprint == fingerprint(source[-1])
         rows, outputs = self._apply(replica, source)
+        if rebuilt or progress.offset <= self.answered_to[name]:
+            outputs = {}  # they were given before
+        else:
+            assert source[0].offset > self.answered_to[name], "what was answered, and what was not, in one batch"
         assert {record.key: record.value for record in written[:-1]} == rows, f"rows of {replica.source}"
         found = {partition: [_output(record) for record in sent] for partition, sent in records.items()}
         assert _comparable(found) == _comparable(outputs), f"outputs of {replica.source}"
@@ -99,10 +129,29 @@ class Oracle:
             self._check_owners(replica, rows)
         self.batches += 1
 
+    def _decided(self, transactional_id: str, generation: Generation) -> None:
+        """A shard has another generation of its table: it says exactly how far the former ones have answered."""
+        if generation.state != CURRENT:
+            return
+        name = f"{NAMES.app_id}-{generation.agent}-{generation.partition}"
+        assert transactional_id == name, f"{transactional_id} decides for {name}"
+        former = self.replicas[name]
+        assert generation.generation > former.generation
+        answered_to = max(former.applied_to - 1, self.answered_to[name])
+        assert generation.handed_over_at == (None if answered_to < 0 else answered_to), (
+            f"{generation}, not {answered_to}"
+        )
+        place = TopicPartition(NAMES.changelog(generation.agent, generation.generation), generation.partition)
+        self.replicas[name], self.answered_to[name] = self._tables[place], answered_to
+        assert self.replicas[name].applied_to - 1 <= answered_to, "the new table is ahead of what was answered"
+        self.switched += 1
+
     @_noting_failures
     def stored(self, shard: str, rows: Iterable[tuple[bytes, bytes]], position: int) -> None:
         """Compare a store that has just been written with its changelog: equal up to the position, never ahead."""
-        replica = self.replicas[f"{NAMES.app_id}-{shard}"]
+        name, _, number = shard.partition("-g")
+        agent, _, partition = name.rpartition("-")
+        replica = self._tables[TopicPartition(NAMES.changelog(agent, int(number or 1)), int(partition))]
         assert position <= self.broker.logs[replica.changelog].end, f"the store {shard} is ahead of its changelog"
         held = dict(rows)
         if position >= replica.changelog_end:
@@ -144,6 +193,11 @@ class Oracle:
         """Return what was ever visible in a topic, in order within each partition."""
         partitions = [TopicPartition(topic, number) for number in range(PARTITIONS[topic])]
         return [entry.record for each in partitions for entry in self._archive(each)]
+
+    def changelog(self, agent: str) -> list[ConsumerRecord]:
+        """Return what was ever visible in the changelogs that the partitions of a table have now."""
+        found = [replica for replica in self.replicas.values() if replica.agent == agent]
+        return [entry.record for each in found for entry in self._archive(each.changelog)]
 
     def _read(self, replica: Replica, last: int) -> list[ConsumerRecord]:
         """Return the records that come next, up to the last one that the shard says it applied."""
@@ -252,7 +306,9 @@ def _without_stamps(topic: str, key: bytes | None, value: bytes | None, headers:
         return key, value, tuple(header for header in headers if header[0] != DEAD_LETTER_TIME)
     if topic == NAMES.identity_commands:
         assert value is not None
-        command = replace(decode_command(value), accepted_at_ms=0)
+        command = decode_log_value(value)
+        if not isinstance(command, ConversationSeen):
+            command = replace(command, accepted_at_ms=0)
         return (
             key,
             replace(command, new_id=ConversationId("")) if isinstance(command, Identify) else command,

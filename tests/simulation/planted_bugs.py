@@ -14,6 +14,9 @@ _FOLLOWER = "airy_identify/stream/follower.py"
 _SHARDS = "airy_identify/stream/shards.py"
 _ASSIGNMENT = "airy_identify/stream/assignment.py"
 _TRANSACTION = "airy_identify/stream/transaction.py"
+_TURNING = "airy_identify/stream/turning.py"
+_REBUILD = "airy_identify/stream/rebuild.py"
+_GENERATIONS_TEST = "tests/simulation/test_generations.py::"
 _BATCH = "airy_identify/stream/batch.py"
 
 
@@ -32,7 +35,7 @@ PLANTED_BUGS = (
         "rows reach RocksDB before their commit",
         _SHARD,
         """            changelog_position = await asyncio.wait_for(
-                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+                self._transaction.commit(batch, position=max(position, self._answered_to + 1)), COMMIT_TIMEOUT_S
             )
         except TOO_LARGE as error:
             raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
@@ -40,7 +43,7 @@ PLANTED_BUGS = (
 """,
         """            self._sync(batch.rows.items(), self._changelog_position)
             changelog_position = await asyncio.wait_for(
-                self._transaction.commit(batch, position=position), COMMIT_TIMEOUT_S
+                self._transaction.commit(batch, position=max(position, self._answered_to + 1)), COMMIT_TIMEOUT_S
             )
         except TOO_LARGE as error:
             raise too_large(batch, self.changelog, first_offset=records[0].offset) from error
@@ -159,8 +162,8 @@ PLANTED_BUGS = (
     PlantedBug(
         "the store's position is taken from the first output, not from the changelog",
         _TRANSACTION,
-        "        base_offset = int(futures[-1].result().offset)\n",
-        "        base_offset = int(futures[0].result().offset)\n",
+        "        return self._position_after(futures[-1], sent[-1][1])\n",
+        "        return self._position_after(futures[0], sent[-1][1])\n",
     ),
     PlantedBug(
         "outputs have a transaction of their own",
@@ -277,5 +280,65 @@ PLANTED_BUGS = (
         "        chosen = [successor][:0]\n",
         "tests/unit/stream/test_assignment.py::"
         "test_when_one_dies_its_tables_go_to_those_that_stood_by_and_nothing_else_moves",
+    ),
+    PlantedBug(
+        "what a former generation of the table answered is answered again",
+        _SHARD,
+        "        again = records[-1].offset <= self._answered_to\n        batch",
+        "        again = False\n        batch",
+    ),
+    PlantedBug(
+        "a shard hands over one offset further than it has answered",
+        _SHARD,
+        "self.next_offset - 1 if self._applied else -1)",
+        "self.next_offset if self._applied else -1)",
+    ),
+    PlantedBug(
+        "which generation is current is not read to the end before a shard opens",
+        "airy_identify/stream/generations.py",
+        "        await self.reader.up_to_date()\n",
+        "",
+    ),
+    PlantedBug(
+        "the end of a control topic is that of readers of committed records",
+        "airy_identify/stream/control.py",
+        "ends = self._clients.consumer(read_committed=False, retry",
+        "ends = self._clients.consumer(read_committed=True, retry",
+        _GENERATIONS_TEST + "test_what_was_committed_behind_a_transaction_that_is_under_way_is_waited_for",
+    ),
+    PlantedBug(
+        "the rebuild is not fenced by the shard that has its table",
+        _SHARD,
+        "            await fence_rebuild(self._clients, rebuild, request_timeout_ms=timeout_ms)\n",
+        "            del rebuild, timeout_ms\n",
+        _GENERATIONS_TEST + "test_a_shard_that_has_a_generation_has_cut_off_its_rebuild",
+    ),
+    PlantedBug(
+        "a handover is written by a producer that nobody fences",
+        _SHARD,
+        "        handed_over = self._transaction.write(",
+        "        producer = self._clients.transactional_producer(f'{self.name}-{id(self)}', request_timeout_ms=1)\n"
+        "        await producer.start()\n"
+        "        self._transaction._producer = producer\n"
+        "        handed_over = self._transaction.write(",
+    ),
+    PlantedBug(
+        "a shard turns to a table that has applied nothing, as if it were one that was lost",
+        _TURNING,
+        "        return next_offset is None and row is None\n",
+        "        return True\n",
+    ),
+    PlantedBug(
+        "offline, what was answered is asked for before the shard is fenced",
+        _REBUILD,
+        "self._find_answered(await self._running.look())\n                await self._follow",
+        "self._find_answered(self._running.progress)\n                await self._follow",
+    ),
+    PlantedBug(
+        "a rebuild does not know of what a shard has still to catch up with",
+        "airy_identify/stream/rebuild_evidence.py",
+        "        if handed_over_at is not None and handed",
+        "        if handed_over_at is not None and handed_over_at < 0 and handed",
+        _GENERATIONS_TEST + "test_a_table_that_has_not_caught_up_yet_was_answered_further_than_it_stands",
     ),
 )

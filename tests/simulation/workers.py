@@ -5,17 +5,18 @@ import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from airy_identify.stream import control, turning
 from airy_identify.stream import follower as follower_module
 from airy_identify.stream import shard as shard_module
 from airy_identify.stream import shards as shards_module
 from airy_identify.stream.app import AgentSpec, Process, _stream_function
-from airy_identify.stream.batch import Answer, Batch, Delivery
+from airy_identify.stream.batch import Answer, Batch, Delivery, TableOnlyBatch
 from airy_identify.stream.faust_overrides.delivery import Inboxes
 from airy_identify.stream.follower import Follower, FollowerState
 from airy_identify.stream.shard import Shard
@@ -26,6 +27,7 @@ from airy_identify.topics import DELETE_RETENTION_MS
 from tests.kafka.engine import RecordingMetrics
 from tests.simulation.agents import LOGS, NAMES, PARTITIONS, SPECS
 from tests.simulation.broker import Broker
+from tests.simulation.builders import Followed
 from tests.simulation.clients import SimulatedClients, Wire
 from tests.simulation.oracle import Oracle, published
 
@@ -92,6 +94,8 @@ class Worker:
             keep_answer=_nobody_refuses,
             cluster_id="the only one",
         )
+        self._followed = Followed(self._around.broker, self.wire)
+        environment = replace(environment, generations=self._followed.generations)
         self.metrics.all.clear()
         self.metrics.followers.clear()
         self.shards = ShardSet(SPECS, environment, on_death=self._around.on_death)
@@ -154,6 +158,7 @@ class Worker:
         ]
 
     def _end_agents(self) -> None:
+        self._followed.end()
         for task in self._agents:
             task.cancel()
         self._agents.clear()
@@ -166,6 +171,8 @@ class Worker:
         def watch(record: ConsumerRecord, batch: Batch) -> None:
             before = {partition: len(sent) for partition, sent in published(batch).items()}
             process(record, batch)
+            if isinstance(batch, TableOnlyBatch):
+                return
             new = [(partition, sent[before.get(partition, 0) :]) for partition, sent in published(batch).items()]
             self._around.oracle.ran(agent, record, [(partition, sent) for partition, sent in new if sent])
 
@@ -205,9 +212,10 @@ def watched(oracle: Oracle) -> Iterator[None]:
             directory: Path,
             environment: ShardEnvironment,
             *,
-            on_change: Callable[[Follower], None],
+            whole: bool = True,
+            on_change: Callable[[Follower], None] = lambda _: None,
         ) -> None:
-            super().__init__(changelog, directory, environment, on_change=on_change)
+            super().__init__(changelog, directory, environment, whole=whole, on_change=on_change)
             assert isinstance(environment.metrics, Shards)
             environment.metrics.followers.append(self)
 
@@ -216,5 +224,8 @@ def watched(oracle: Oracle) -> Iterator[None]:
         patch.object(follower_module, "Store", WatchedStore),
         patch.object(shards_module, "Shard", KnownShard),
         patch.object(shards_module, "Follower", KnownFollower),
+        patch.object(turning, "Follower", KnownFollower),
+        patch.object(control, "_POLL_MS", 5_000),  # readers wake when something comes; polling would only cost time
+        patch.object(control, "_POLL_S", 0.02),
     ):
         yield

@@ -30,8 +30,9 @@ from airy_identify.wire.headers import CORRELATION_ID
 from airy_identify.wire.rows import PROGRESS_KEY
 from tests.builders import CHANNEL_ID, make_message
 from tests.kafka.replay import fold, nonempty, replay
-from tests.simulation.agents import DIRECTORY, LOGS, NAMES, PARTITIONS, POLICY, Stamps, make_agents
+from tests.simulation.agents import DIRECTORY, GENERATIONS_MAX, LOGS, NAMES, PARTITIONS, POLICY, Stamps, make_agents
 from tests.simulation.broker import Broker
+from tests.simulation.builders import Builder
 from tests.simulation.clients import troubles
 from tests.simulation.clock import Clock, VirtualLoop
 from tests.simulation.inputs import AiryMessage, Input, Request, Sentinel, make_inputs
@@ -115,10 +116,13 @@ class World:
         # The oracle has agents and stamps of its own, so that looking does not change what happens.
         self.oracle = Oracle(self.broker, make_agents(Stamps(random.Random(seed), clock.now_ms)))
         self.broker.on_commit = self.oracle.committed
+        self._builder_agents = make_agents(Stamps(random.Random(seed), clock.now_ms))
         around = Surroundings(self.broker, self.oracle, make_agents(self._stamps), self._step, self._failures.append)
         self.oracle.failures = self._failures  # who calls it may treat an error as one of Kafka's
         self.workers = [Worker(f"worker {n}", root / str(n), around, self._dice) for n in range(WORKERS)]
         self._last_record: tuple[TopicPartition, bytes | None, bytes | None, Any] | None = None
+        self.builders: list[Builder] = []
+        self._builder_directories = [root / "rebuild", root / "rebuild-elsewhere"]
         self._tasks: set[asyncio.Task[None]] = set()
         loop.set_exception_handler(self._lost_error)
 
@@ -138,6 +142,8 @@ class World:
         return Outcome(self.seed, self.steps, self.oracle.batches, self.oracle.reruns, self._summary(), self._trace)
 
     def kill_all(self) -> None:
+        for builder in self.builders:
+            builder.kill()
         for worker in self._alive():
             worker.kill()
 
@@ -195,6 +201,8 @@ class World:
         """Do what a sentinel says; return whether there was anybody to do it to."""
         if sentinel in {Sentinel.DUPLICATE, Sentinel.COMPACT, Sentinel.A_WEEK, Sentinel.REBALANCE}:
             return self._befall_all(sentinel)
+        if sentinel in {Sentinel.REBUILD, Sentinel.REBUILD_ENDS}:
+            return self._befall_rebuild(sentinel)
         down = sentinel in {Sentinel.RESTART, Sentinel.WIPE, Sentinel.BEHIND}
         candidates = [worker for worker in self.workers if worker.alive is not down]
         if not candidates:
@@ -235,6 +243,30 @@ class World:
             case _:
                 worker.wire.trouble.append(troubles(self._dice))
 
+    def _befall_rebuild(self, sentinel: Sentinel) -> bool:
+        alive = [builder for builder in self.builders if builder.alive]
+        if sentinel is Sentinel.REBUILD_ENDS:
+            if not alive:
+                return False
+            self._dice.choice(alive).kill()
+            return True
+        if len(alive) == len(self._builder_directories):
+            return False
+        self._builder_directories.reverse()
+        builder = Builder(
+            self.broker,
+            self._builder_directories[0],
+            self._dice,
+            self._builder_agents,
+            self._clock.now_ms,
+            self._step,
+            self._failures.append,
+        )
+        if self._dice.random() < 0.3 and not alive:
+            builder.wipe()
+        self.builders.append(builder)
+        return True
+
     def _befall_all(self, sentinel: Sentinel) -> bool:
         match sentinel:
             case Sentinel.DUPLICATE:
@@ -254,7 +286,9 @@ class World:
         before_ms = self._clock.now_ms() - DELETE_RETENTION_MS
         for agent in agents:
             for number in range(PARTITIONS[LOGS[agent]]):
-                self.broker.compact(TopicPartition(NAMES.changelog(agent), number), before_ms)
+                for generation in range(1, GENERATIONS_MAX + 1):
+                    self.broker.compact(TopicPartition(NAMES.changelog(agent, generation), number), before_ms)
+        self.broker.compact(TopicPartition(NAMES.generations, 0), before_ms)
 
     def _deal(self, *, late: bool) -> None:
         """Deal all partitions, and some standbys, to the workers that take part. Each learns of it at another time."""
@@ -351,6 +385,8 @@ class World:
         while (reasons := self._unsettled()) and self._clock.now_s < deadline_s:
             await asyncio.sleep(0.25)
             self._check()
+        for builder in self.builders:
+            builder.kill()
         assert not reasons, f"nothing goes on any more: {reasons}"
 
     def _unsettled(self) -> list[str]:
@@ -380,7 +416,7 @@ class World:
         answers: Counter[Any] = Counter()
         for agent in (IDENTITY, CONVERSATION):
             replayed = replay(self.oracle.visible(LOGS[agent]), agents[agent], PARTITIONS)
-            tables = fold(self.oracle.visible(NAMES.changelog(agent)))
+            tables = fold(self.oracle.changelog(agent))
             assert tables == nonempty(replayed.rows), f"the table {agent} is not what its log gives"
             for topic in (NAMES.responses, NAMES.bridge_responses):
                 answers.update((topic, *output[:2], tuple(output[2])) for output in replayed.sent[topic])
@@ -408,5 +444,7 @@ class World:
         found = Counter(self.happened)
         found["fenced requests"] = self.broker.fenced
         found["aborted transactions"] = self.broker.aborted
+        found["rebuilds that switched"] = self.oracle.switched
+        found.update(f"rebuild {builder.outcome}" for builder in self.builders)
         found["reopened shards"] = sum(len(worker.metrics.reopened) for worker in self.workers)
         return found

@@ -12,9 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from airy_identify.core.commands import OnConflict
-from airy_identify.core.values import Forgotten
+from airy_identify.core.values import AiryClaims, AiryRecord, ContactId, Forgotten, Gone, GoneQueue
 from airy_identify.wire import airy, answers, schemas
+from airy_identify.wire.airy_rows import (
+    AIRY_CLAIMS_ROW,
+    AIRY_CONTACT_ROW,
+    AIRY_RECORD_ROW,
+    GONE_QUEUE_ROW,
+    SEEN_CONVERSATION_ROW,
+)
 from airy_identify.wire.commands import (
+    CONTACT_ROW_RECEIVED,
+    CONVERSATION_SEEN,
     FORGET_COMMAND,
     IDENTIFY_COMMAND,
     INFO_COMMAND,
@@ -31,10 +40,12 @@ from airy_identify.wire.conversation_commands import (
     TOKEN_SLIP,
     encode_conversation_command,
 )
+from airy_identify.wire.generations import GENERATION_RECORD, encode_generation
 from airy_identify.wire.rows import (
     CONTACT_ROW,
     CONVERSATION_ROW,
     FORGOTTEN_ROW,
+    GONE_ROW,
     MERGE_ROW,
     OWNER_ROW,
     PROGRESS_ROW,
@@ -95,6 +106,7 @@ COMMAND = make.make_identify_command(
     phone_number=_PHONE_NUMBER,
     identifiers=_IDENTIFIERS,
     metadata=_METADATA,
+    attach=make.make_attach("c-1"),
     on_conflict=OnConflict.REJECT,
     dry_run=True,
     explain=False,
@@ -155,8 +167,17 @@ INFO = make.make_contact_info(
     truncated=True,
 )
 CONVERSATION = make.make_conversation(
-    id="c-1", channel_id="ch-1", source="chatplugin", created_at_ms=1_001, last_message=_MESSAGE
+    id="c-1", channel_id="ch-1", source="chatplugin", created_at_ms=1_001, last_message=_MESSAGE, first_sent_at_ms=999
 )
+_FACT = make.make_fact(
+    "via.email",
+    "text",
+    at_ms=1_002,
+    identifiers=make.make_airy_identifiers(external_id="e-1", email=_EMAIL, phone_number=_PHONE_NUMBER),
+    merged=(make.make_airy_source("k-0", created_at_ms=1_003, external_id="e-0"),),
+    own=True,
+)
+_SEEN = make.make_seen_conversation(channel_id="ch-1", created_at_ms=1_001)
 ANSWER = make.make_identified(
     request_id="r-1",
     contact=_VIEW,
@@ -186,6 +207,7 @@ def _request() -> bytes:
             "identifiers": {"device_id": ["d-1"], "cookie": "c"},
             "metadata": '{"plan":"pro"}',
             "unverified": ["email"],
+            "attach": "token",
             "on_conflict": "reject",
             "dry_run": True,
             "explain": False,
@@ -240,7 +262,7 @@ RECORDS: dict[str, Callable[[], bytes]] = {
     "airy_identify.IdentifyRequest": _request,
     IDENTIFY_COMMAND: lambda: encode_command(COMMAND),
     RESUME_SLIP: lambda: encode_conversation_command(SLIP),
-    MESSAGE_RECEIVED: lambda: encode_conversation_command(_MESSAGE),
+    MESSAGE_RECEIVED: lambda: encode_conversation_command(make.make_again(_MESSAGE, tenant="t-1")),
     answers.IDENTIFY_RESPONSE: _response,
     answers.ERROR_RESPONSE: _error,
     "airy_identify.MergeRequest": _small_request("MergeRequest", source_id="k-1", destination_id="k-2"),
@@ -264,6 +286,16 @@ RECORDS: dict[str, Callable[[], bytes]] = {
     RESUME_TOKEN_COMMAND: lambda: encode_command(
         make.make_give_token(channel_id="ch-1", conversation_id="c-1", **ASKED)
     ),
+    CONTACT_ROW_RECEIVED: lambda: encode_command(
+        make.make_row_received("k-1", _FACT, record_key="key", request_id="r-1", tenant="t-1", own=True)
+    ),
+    CONVERSATION_SEEN: lambda: encode_command(make.make_conversation_seen("c-1", tenant="t-1", channel_id="ch-1")),
+    AIRY_CONTACT_ROW: lambda: encode_identity_row(make.make_airy_contact("k-1", _FACT)),
+    AIRY_RECORD_ROW: lambda: encode_identity_row(AiryRecord(contact_id=ContactId("k-1"), key="via.email")),
+    AIRY_CLAIMS_ROW: lambda: encode_identity_row(AiryClaims(contact_ids=(ContactId("k-1"), ContactId("k-2")))),
+    SEEN_CONVERSATION_ROW: lambda: encode_identity_row(_SEEN),
+    GONE_ROW: lambda: encode_identity_row(Gone(contact=CONTACT, gone_at_ms=1_004, next=ContactId("k-2"))),
+    GONE_QUEUE_ROW: lambda: encode_identity_row(GoneQueue(first=ContactId("k-1"), last=ContactId("k-2"))),
     TOKEN_SLIP: lambda: encode_conversation_command(
         make.make_token_slip(request_id="r-1", reply_to=_REPLY_TO, channel_id="ch-1", conversation_id="c-1")
     ),
@@ -281,6 +313,7 @@ RECORDS: dict[str, Callable[[], bytes]] = {
     OWNER_ROW: lambda: encode_identity_row(make.make_owner("k-1")),
     CONVERSATION_ROW: lambda: encode_conversation_row(CONVERSATION),
     PROGRESS_ROW: lambda: encode_progress(Progress(offset=2**40, fingerprint=b"\x01\x02", digest=bytes(range(32)))),
+    GENERATION_RECORD: lambda: encode_generation(make.make_generation(handed_over_at=17)),
     SKIP_RECORD: lambda: encode_skip(make.make_skip(passed=True)),
     airy.MESSAGE: lambda: airy.encode_message(_MESSAGE),
     airy.CHANNEL: lambda: airy.encode_channel(make.make_channel()),

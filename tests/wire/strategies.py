@@ -1,5 +1,6 @@
 """Hypothesis strategies for the values that are written as bytes: any such value, not only sensible ones."""
 
+import dataclasses
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,6 +22,9 @@ from airy_identify.core.answers import (
 )
 from airy_identify.core.commands import (
     AnswerFormat,
+    Attach,
+    ContactRowReceived,
+    ConversationSeen,
     Forget,
     GiveResumeToken,
     Identify,
@@ -31,20 +35,29 @@ from airy_identify.core.commands import (
     ReplyTo,
     Unmerge,
 )
-from airy_identify.core.reasons import Reason, Warned
+from airy_identify.core.reasons import Warned, WarningCode
 from airy_identify.core.values import (
+    AiryClaims,
+    AiryContact,
+    AiryFact,
+    AiryIdentifiers,
+    AiryRecord,
+    AirySource,
     Contact,
     ContactConversation,
     Conversation,
     CustomIdentifiers,
     Email,
     Forgotten,
+    Gone,
+    GoneQueue,
     Identifier,
     Level,
     Merged,
     Message,
     Owner,
     PhoneNumber,
+    SeenConversation,
     Separation,
 )
 
@@ -80,7 +93,9 @@ _REPLY_TO = st.builds(
     format=st.sampled_from(AnswerFormat),
 )
 _TEXTS = st.lists(TEXT, max_size=3).map(tuple)
-_WARNINGS = st.lists(st.builds(Warned, code=st.sampled_from(Reason), message=TEXT, field=TEXT), max_size=2).map(tuple)
+_WARNINGS = st.lists(st.builds(Warned, code=st.sampled_from(WarningCode), message=TEXT, field=TEXT), max_size=2).map(
+    tuple
+)
 
 _NUMBER = st.integers(min_value=0, max_value=2**40)
 
@@ -113,6 +128,7 @@ IDENTIFY_COMMANDS = st.builds(
     phone_number=st.none() | _PHONE_NUMBER,
     identifiers=_IDENTIFIERS,
     metadata=st.none() | JSON_OBJECTS,
+    attach=st.none() | st.builds(Attach, conversation_id=OPTIONAL_TEXT),
     on_conflict=st.sampled_from(OnConflict),
     dry_run=st.booleans(),
     explain=st.booleans(),
@@ -153,7 +169,7 @@ CONTACTS = st.builds(
     merge_count=st.integers(min_value=0, max_value=1000),
     separations=st.lists(st.builds(Separation, own=TEXT, other=TEXT), max_size=2).map(tuple),
 )
-IDENTITY_ROWS = (
+CONTACT_ROWS = (
     CONTACTS
     | st.builds(Owner, contact_id=TEXT)
     | st.just(Forgotten())
@@ -171,6 +187,52 @@ IDENTITY_ROWS = (
     )
 )
 
+_AIRY_IDENTIFIERS = st.builds(
+    AiryIdentifiers,
+    external_id=OPTIONAL_TEXT,
+    email=st.none() | _EMAIL,
+    phone_number=st.none() | _PHONE_NUMBER,
+)
+_FACTS = st.builds(
+    AiryFact,
+    key=TEXT,
+    text=OPTIONAL_TEXT,
+    at_ms=st.none() | TIME_MS,
+    identifiers=st.none() | _AIRY_IDENTIFIERS,
+    merged=st.lists(
+        st.builds(AirySource, id=TEXT, created_at_ms=TIME_MS, identifiers=_AIRY_IDENTIFIERS), max_size=2
+    ).map(tuple),
+    own=st.booleans(),
+)
+AIRY_ROWS = (
+    st.builds(AiryContact, id=TEXT, facts=st.lists(_FACTS, max_size=2).map(tuple))
+    | st.builds(AiryRecord, contact_id=TEXT, key=TEXT)
+    | st.builds(AiryClaims, contact_ids=_TEXTS)
+    | st.builds(SeenConversation, channel_id=TEXT, source=TEXT, created_at_ms=TIME_MS)
+    | st.builds(Gone, contact=st.none() | CONTACTS, gone_at_ms=TIME_MS, next=OPTIONAL_TEXT)
+    | st.builds(GoneQueue, first=TEXT, last=TEXT)
+)
+IDENTITY_ROWS = CONTACT_ROWS | AIRY_ROWS
+OBSERVATIONS = st.builds(
+    ContactRowReceived,
+    request_id=TEXT,
+    tenant=TEXT,
+    accepted_at_ms=TIME_MS,
+    rules_version=st.integers(min_value=1, max_value=2**31 - 1),
+    record_key=TEXT,
+    contact_id=OPTIONAL_TEXT,
+    fact=st.none() | _FACTS,
+    own=st.booleans(),
+) | st.builds(
+    ConversationSeen,
+    tenant=TEXT,
+    rules_version=st.integers(min_value=1, max_value=2**31 - 1),
+    conversation_id=TEXT,
+    channel_id=TEXT,
+    source=TEXT,
+    created_at_ms=TIME_MS,
+)
+
 CONVERSATIONS = st.builds(
     Conversation,
     id=TEXT,
@@ -178,6 +240,7 @@ CONVERSATIONS = st.builds(
     source=TEXT,
     created_at_ms=st.none() | TIME_MS,
     last_message=st.none() | MESSAGES,
+    first_sent_at_ms=st.none() | TIME_MS,
 )
 CONVERSATION_ROWS = CONVERSATIONS | st.just(Forgotten())
 
@@ -256,7 +319,7 @@ SLIPS = st.builds(
 )
 CONVERSATION_COMMANDS = (
     SLIPS
-    | MESSAGES
+    | st.builds(dataclasses.replace, MESSAGES, tenant=OPTIONAL_TEXT)
     | st.builds(ForgetConversation, conversation_id=TEXT)
     | st.builds(
         TokenSlip,

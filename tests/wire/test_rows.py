@@ -5,16 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airy_identify.core.values import (
+    AiryClaimKey,
+    AiryContactKey,
+    AiryRecordKey,
     AliasKey,
     ContactId,
     ContactKey,
     ConversationId,
     ConversationOwnerKey,
     ConversationRow,
+    GoneKey,
+    GoneQueueKey,
     IdentifierKey,
     IdentityKey,
     IdentityRow,
     JournalKey,
+    SeenConversationKey,
     TenantId,
 )
 from airy_identify.wire import rows
@@ -30,6 +36,12 @@ KEYS = (
     | st.builds(AliasKey, tenant=PART, contact_id=PART)
     | st.builds(ConversationOwnerKey, tenant=PART, conversation_id=PART)
     | st.builds(JournalKey, tenant=PART, contact_id=PART, number=st.integers(min_value=0, max_value=10**6))
+    | st.builds(AiryContactKey, tenant=PART, contact_id=PART)
+    | st.builds(AiryRecordKey, tenant=PART, record_key=PART)
+    | st.builds(AiryClaimKey, tenant=PART, kind=PART, value=PART)
+    | st.builds(SeenConversationKey, tenant=PART, conversation_id=PART)
+    | st.builds(GoneKey, tenant=PART, contact_id=PART)
+    | st.builds(GoneQueueKey, tenant=PART)
 )
 TENANT = TenantId("t")
 
@@ -42,6 +54,12 @@ TENANT = TenantId("t")
         (AliasKey(tenant=TENANT, contact_id=ContactId("k")), b"t\x1falias\x1fk"),
         (ConversationOwnerKey(tenant=TENANT, conversation_id=ConversationId("c")), b"t\x1fconversation\x1fc"),
         (JournalKey(tenant=TENANT, contact_id=ContactId("k"), number=10), b"t\x1fmerge\x1fk\x1f10"),
+        (AiryContactKey(tenant=TENANT, contact_id=ContactId("k")), b"t\x1fairy_contact\x1fk"),
+        (AiryRecordKey(tenant=TENANT, record_key="r"), b"t\x1fairy_record\x1fr"),
+        (AiryClaimKey(tenant=TENANT, kind="email", value="a@b.cd"), b"t\x1fairy_claim\x1femail\x1fa@b.cd"),
+        (SeenConversationKey(tenant=TENANT, conversation_id=ConversationId("c")), b"t\x1fseen\x1fc"),
+        (GoneKey(tenant=TENANT, contact_id=ContactId("k")), b"t\x1fgone\x1fk"),
+        (GoneQueueKey(tenant=TENANT), b"t\x1fgone_queue"),
     ],
 )
 def test_row_keys_are_the_documented_ones(key: IdentityKey, data: bytes) -> None:

@@ -19,6 +19,7 @@ from airy_identify.ops.asyncapi.messages import (
 from airy_identify.settings import Settings
 from airy_identify.topics import (
     AIRY_PARTITIONS,
+    CONTACTS,
     CONVERSATION,
     IDENTITY,
     INTAKE,
@@ -44,16 +45,32 @@ _COMMANDS = (
     "ReleaseCommand",
     "ForgetCommand",
     "ResumeTokenCommand",
+    "ContactRowReceived",
+    "ConversationSeen",
 )
 _CONVERSATION_COMMANDS = ("ResumeSlip", "TokenSlip", "MessageReceived", "ForgetConversation")
 _ROWS = {
-    IDENTITY: ("ContactRow", "OwnerRow", "MergeRow", "ForgottenRow", "ProgressRow"),
+    IDENTITY: (
+        "ContactRow",
+        "OwnerRow",
+        "MergeRow",
+        "ForgottenRow",
+        "AiryContactRow",
+        "AiryRecordRow",
+        "AiryClaimsRow",
+        "SeenConversationRow",
+        "GoneRow",
+        "GoneQueueRow",
+        "ProgressRow",
+    ),
     CONVERSATION: ("ConversationRow", "ForgottenRow", "ProgressRow"),
     INTAKE: ("ProgressRow",),
     MESSAGES: ("ProgressRow",),
+    CONTACTS: ("ProgressRow",),
 }
 _SKIPS = ("SkipRecord",)
-_AIRY = {"messages": "AiryMessage", "channels": "AiryChannel"}
+_GENERATIONS = ("GenerationRecord",)
+_AIRY = {"messages": "AiryMessage", "channels": "AiryChannel", "contacts": "AiryMetadata"}
 
 
 def asyncapi(settings: Settings) -> Document:
@@ -93,6 +110,7 @@ def _components() -> tuple[dict[str, Document], dict[str, Document]]:
         avro_messages(_CONVERSATION_COMMANDS, "The conversation id; of a slip without one, the request id."),
         avro_messages(dict.fromkeys(row for rows in _ROWS.values() for row in rows), "The key of the row."),
         avro_messages(_SKIPS, "`asked:` or `passed:`, and topic:partition:offset."),
+        avro_messages(_GENERATIONS, "`building:`, `wanted:` or `current:`, and agent:partition."),
         avro_messages(_AIRY.values(), "Airy's id of it."),
     ]
     messages = {name: message for found, _ in parts for name, message in found.items()}
@@ -152,6 +170,9 @@ def _channels(settings: Settings) -> dict[str, Document]:
         "skips": channel(
             names.skips, "Records of the logs that are passed over, as an operator decided.", _avro(_SKIPS)
         ),
+        "generations": channel(
+            names.generations, "Which changelog each table partition has, after a rebuild.", _avro(_GENERATIONS)
+        ),
     }
     for table, rows in _ROWS.items():
         channels[f"{table}-changelog"] = channel(
@@ -175,6 +196,8 @@ def _operations(names: TopicNames) -> dict[str, Document]:
         "visit": (_RECEIVE, "conversation-commands", "Apply a message, or look conversations up."),
         "write-skip": (_SEND, "skips", "Keep the decision to pass a record over, and that it was passed."),
         "read-skips": (_RECEIVE, "skips", "Follow the decisions to pass records over."),
+        "write-generation": (_SEND, "generations", "Keep which changelog a table partition has, or is to have."),
+        "read-generations": (_RECEIVE, "generations", "Follow which changelog each table partition has."),
     } | {f"read-airy-{topic}": (_RECEIVE, f"airy-{topic}", f"Follow Airy's {topic}.") for topic in _AIRY}
     for table in _ROWS:
         told[f"write-{table}"] = (_SEND, f"{table}-changelog", "Write rows, with the outputs of their batch.")

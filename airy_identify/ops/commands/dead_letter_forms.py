@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from airy_identify.header_names import name_bytes, shown_name
 from airy_identify.ops.commands.base import printable
 from airy_identify.ops.dead_letters import DeadLetter
 
@@ -68,7 +69,10 @@ def letter_as_json(letter: DeadLetter) -> dict[str, Any]:
         "retried_at": letter.retried_at,
         "key_base64": _base64(letter.key),
         "value_base64": _base64(letter.value),
-        "headers_base64": [{"name": name, "value": _base64(value)} for name, value in letter.headers],
+        "headers_base64": [
+            {"name": shown_name(name), "name_base64": _base64(name_bytes(name)), "value": _base64(value)}
+            for name, value in letter.headers
+        ],
     }
 
 

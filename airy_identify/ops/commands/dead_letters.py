@@ -2,6 +2,7 @@
 
 import click
 
+from airy_identify.header_names import shown_name
 from airy_identify.ops.commands.base import (
     Commands,
     example,
@@ -60,7 +61,10 @@ def show(*, place: tuple[int, int], as_json: bool) -> None:
         *([("meant for", letter.reply_topic)] if letter.reply_topic is not None else []),
         *([("bytes lost", letter.bytes_lost)] if letter.bytes_lost is not None else []),
         ("key", None if letter.key is None else bytes_as_text(letter.key)),
-        *((f"header {name}", None if value is None else bytes_as_text(value)) for name, value in letter.headers),
+        *(
+            (f"header {shown_name(name)}", None if value is None else bytes_as_text(value))
+            for name, value in letter.headers
+        ),
     ]
     print_table(f"dead letter {partition}:{offset}", ("what", "value"), rows)
     click.echo("value: null" if letter.value is None else f"value, {len(letter.value)} bytes:")

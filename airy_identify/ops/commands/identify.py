@@ -25,6 +25,7 @@ from airy_identify.ops.commands.options import KindAndValue, identifier_option, 
     multiple=True,
     help="Nobody has verified this: it is kept, but finds nobody.",
 )
+@click.option("--attach", metavar="TOKEN", help="The visitor's token: its conversation becomes the contact's.")
 @click.option(
     "--on-conflict", type=click.Choice(["warn", "reject"]), help="What to do when a value is somebody else's."
 )

@@ -50,7 +50,7 @@ class _Text(click.ParamType):
         return text
 
 
-def _whoami() -> str:
+def whoami() -> str:
     """Return user@host."""
     try:
         user = getpass.getuser()
@@ -62,7 +62,7 @@ def _whoami() -> str:
 @click.command(epilog=example("airy-identify skip identity-commands:3:1234 --reason 'defect 77, forgotten by hand'"))
 @click.argument("place", type=_Place(), metavar="TOPIC:PARTITION:OFFSET")
 @click.option("--reason", type=_Text(), required=True, help="Why; it is kept, and goes to the dead letters with it.")
-@click.option("--by", type=_Text(), default=_whoami, show_default="user@host", help="Who decides it.")
+@click.option("--by", type=_Text(), default=whoami, show_default="user@host", help="Who decides it.")
 def skip(*, place: tuple[str, int, int], reason: str, by: str) -> None:
     """Pass over the record that a shard is paused at, for good: it goes to the dead letters, and no rebuild applies it.
 

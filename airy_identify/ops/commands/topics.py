@@ -14,7 +14,8 @@ from airy_identify.ops.commands.base import (
     settings_of_environment,
 )
 from airy_identify.ops.errors import TopicsError
-from airy_identify.ops.topics import Problem, check_topics, create_topics, read_topics
+from airy_identify.ops.generations import current_numbers, read_generations, table_partitions
+from airy_identify.ops.topics import Problem, check_topics, create_topics, missing_of_airy, read_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import TopicDeclaration, declare, declare_airy
 
@@ -79,20 +80,24 @@ async def _compare(settings: Settings, declarations: Sequence[TopicDeclaration])
 
 
 async def _declarations(settings: Settings) -> tuple[TopicDeclaration, ...]:
-    """Return our topics. As many partitions as Airy's messages have has the changelog of their reader."""
+    """Return our topics. As many partitions as Airy's topics have the changelogs of their readers."""
     names = settings.topic_names
-    airy = [names.airy_messages, names.airy_channels]
+    airy = [names.airy_messages, names.airy_channels, *([names.airy_contacts] if settings.contacts_in else [])]
     found = await read_topics(settings.kafka_bootstrap_servers, airy)
     if missing := [name for name in airy if name not in found]:
         raise TopicsError(
-            "\n".join(f"{name}: is missing; it is Airy's" for name in missing)
+            "\n".join(missing_of_airy(names, name) for name in missing)
             + "\nIs AIRY_IDENTIFY_AIRY_CORE_NAMESPACE right? For a local broker without Airy: topics create --with-airy"
         )
+    contacts_partitions = found[names.airy_contacts].partitions if settings.contacts_in else None
+    counts = table_partitions(settings, found[names.airy_messages].partitions, contacts_partitions)
     return declare(
         names,
         partitions=settings.partitions,
         messages_partitions=found[names.airy_messages].partitions,
+        contacts_partitions=contacts_partitions,
         production=settings.production,
+        generations=current_numbers(await read_generations(settings), counts),
     )
 
 

@@ -6,7 +6,15 @@ from typing import Protocol
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.core.answers import ForgetConversation, Identified, ResumeSlip, TokenSlip
-from airy_identify.core.conversation import apply_message, finish, give_token, open_conversation, visit
+from airy_identify.core.commands import RULES_VERSION, ConversationSeen
+from airy_identify.core.conversation import (
+    apply_message,
+    conversation_seen,
+    finish,
+    give_token,
+    open_conversation,
+    visit,
+)
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import ChannelId, ConversationId, ConversationRow, Forgotten, Message
 from airy_identify.kafka import partition_for
@@ -15,6 +23,7 @@ from airy_identify.stream.agents.replies import send_answer, send_error
 from airy_identify.stream.batch import Batch
 from airy_identify.topics import TopicNames
 from airy_identify.wire.answers import SchemaIds, identified_body, info_body, token_body
+from airy_identify.wire.commands import encode_command
 from airy_identify.wire.conversation_commands import decode_conversation_command, encode_conversation_command
 from airy_identify.wire.rows import decode_conversation_row, encode_conversation_key, encode_conversation_row
 
@@ -51,14 +60,29 @@ class ConversationAgent:
         command = decode_conversation_command(record.value)
         match command:
             case Message():
-                conversation_id = command.conversation_id
-                self._write(batch, conversation_id, apply_message(self._read(batch, conversation_id), command))
+                self._receive(command, batch)
             case ResumeSlip():
                 self._visit(command, batch)
             case TokenSlip():
                 self._give_token(command, batch)
             case ForgetConversation():
                 self._write(batch, command.conversation_id, Forgotten())
+
+    def _receive(self, message: Message, batch: Batch) -> None:
+        before = self._read(batch, message.conversation_id)
+        after = apply_message(before, message)
+        self._write(batch, message.conversation_id, after)
+        seen = conversation_seen(before, after)
+        if seen is not None and message.tenant is not None:
+            told = ConversationSeen(
+                tenant=message.tenant,
+                rules_version=RULES_VERSION,
+                conversation_id=message.conversation_id,
+                channel_id=seen.channel_id,
+                source=seen.source,
+                created_at_ms=seen.created_at_ms,
+            )
+            batch.send(self.names.identity_commands, message.tenant.encode(), encode_command(told))
 
     def _visit(self, slip: ResumeSlip, batch: Batch) -> None:
         def held(conversation_id: ConversationId) -> bool:

@@ -8,6 +8,7 @@ from aiokafka.structs import ConsumerRecord
 from airy_identify.core.commands import ReplyTo
 from airy_identify.core.reasons import Rejected
 from airy_identify.core.values import RequestId
+from airy_identify.header_names import name_bytes
 from airy_identify.kafka import partition_for
 from airy_identify.stream.agents import trail
 from airy_identify.stream.batch import Answer, Batch, Headers, Output
@@ -124,5 +125,7 @@ class _Why:
 def _size_bytes(output: Output) -> int:
     key, value, headers = output
     return (
-        len(key or b"") + len(value or b"") + sum(len(name.encode()) + len(text or b"") + 10 for name, text in headers)
+        len(key or b"")
+        + len(value or b"")
+        + sum(len(name_bytes(name)) + len(text or b"") + 10 for name, text in headers)
     )

@@ -64,7 +64,8 @@ OPERATIONS: dict[str, Operation] = {
             "whose address it is. Custom identifiers say where, not who: they find anonymous contacts only, and an "
             "anonymous chat goes to whoever logs in next on that device. Unknown fields are ignored. A value that is "
             "somebody else's stays there: the answer carries the warning `identifier_conflict`, which reveals nothing "
-            "of the other person."
+            "of the other person. With the visitor's token as `attach` the running chat becomes the contact's, once; "
+            "else the answer carries the warning `conversation_not_attached`."
         ),
         request="IdentifyRequest",
         answer="IdentifyResponse",
@@ -83,6 +84,11 @@ OPERATIONS: dict[str, Operation] = {
                 "phone_number": "+49 170 1234567",
                 "identifiers": {"device_id": "d-1"},
                 "metadata": {"first_name": "Anna", "plan": "pro"},
+            },
+            "logged in during a chat": {
+                "channel_id": CHANNEL_ID,
+                "external_id": "user-4711",
+                "attach": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI5OGNlMTNlZiJ9.R5kq0bGmQJmHk0w1cC1sV8m6oE2nQyQm8m4rXb7yZ3A",
             },
             "an e-mail that nobody checked": {
                 "channel_id": CHANNEL_ID,

@@ -1,6 +1,6 @@
 from airy_identify.core.claims import Added, Conflict, Held, TakenOver, settle, warn
 from airy_identify.core.keys import GivenKey
-from airy_identify.core.reasons import Reason
+from airy_identify.core.reasons import WarningCode
 from airy_identify.core.values import Contact, Identifier
 from tests.builders import make_contact
 
@@ -48,7 +48,7 @@ def test_only_conflicts_warn_in_order_and_reveal_nothing() -> None:
     email, phone, cookie = given("email"), given("phone_number"), given("cookie", matches=False)
     warnings = warn((Conflict(key=email), TakenOver(key=cookie, owner=OTHER), Held(key=cookie), Conflict(key=phone)))
     assert [(warning.code, warning.field) for warning in warnings] == [
-        (Reason.IDENTIFIER_CONFLICT, "email"),
-        (Reason.IDENTIFIER_CONFLICT, "phone_number"),
+        (WarningCode.IDENTIFIER_CONFLICT, "email"),
+        (WarningCode.IDENTIFIER_CONFLICT, "phone_number"),
     ]
     assert not any(OTHER.id in warning.message for warning in warnings)

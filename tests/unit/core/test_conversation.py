@@ -7,6 +7,7 @@ from airy_identify.core.answers import ContactInfo, ConversationSummary, Identif
 from airy_identify.core.conversation import (
     CONTENT_BYTES_MAX,
     apply_message,
+    conversation_seen,
     finish,
     give_token,
     limit_stops,
@@ -15,16 +16,25 @@ from airy_identify.core.conversation import (
     visit,
 )
 from airy_identify.core.reasons import Reason, Rejected
-from airy_identify.core.values import ContactConversation, Conversation, ConversationRow, Forgotten, Message
+from airy_identify.core.values import (
+    ContactConversation,
+    Conversation,
+    ConversationRow,
+    Forgotten,
+    Message,
+    SeenConversation,
+)
 from tests.builders import (
     CHANNEL_ID,
     NEW_ID,
     OTHER_CHANNEL_ID,
+    make_again,
     make_contact_conversation,
     make_conversation,
     make_details,
     make_message,
     make_resume_slip,
+    make_seen_conversation,
     make_token_slip,
 )
 
@@ -83,9 +93,58 @@ def test_an_update_of_an_older_message_does_not_make_it_the_last() -> None:
 
 
 def test_a_message_that_changes_nothing_writes_nothing() -> None:
-    row = make_conversation(last_message=make_message(id="m1", sent_at_ms=10))
+    row = make_conversation(last_message=FIRST)
     assert apply_message(row, FIRST) is None
     assert apply_message(row, make_message(id="m0", sent_at_ms=9)) is None
+
+
+def test_the_earliest_message_known_counts_whenever_it_comes() -> None:
+    row = make_conversation(created_at_ms=None, last_message=FIRST, first_sent_at_ms=10)
+    earlier = apply_message(row, make_message(id="m0", sent_at_ms=9, tenant="t"))
+    assert earlier == make_conversation(created_at_ms=None, last_message=FIRST, first_sent_at_ms=9)
+
+
+def test_a_message_is_kept_without_the_tenant_that_it_came_with() -> None:
+    row = apply_message(None, make_message(tenant="t"))
+    assert row is not None
+    assert row.last_message == make_message()
+    assert apply_message(row, make_message(tenant="t")) is None
+
+
+# What the table of contacts learns
+
+
+def seen(*messages: Message, row: Conversation | Forgotten | None = None) -> list[SeenConversation | None]:
+    told = []
+    for message in messages:
+        changed = apply_message(row, make_again(message, tenant="t"))
+        told.append(conversation_seen(row, changed))
+        row = changed or row
+    return told
+
+
+def test_a_conversation_is_seen_at_its_first_message_and_when_an_earlier_one_comes() -> None:
+    later = make_message(id="m2", sent_at_ms=20)
+    earlier = make_message(id="m0", sent_at_ms=5)
+    told = make_seen_conversation(created_at_ms=10)
+    assert seen(FIRST, later, FIRST, earlier) == [told, None, None, make_seen_conversation(created_at_ms=5)]
+
+
+def test_a_conversation_from_before_is_seen_at_its_next_message() -> None:
+    row = make_conversation(created_at_ms=None, last_message=FIRST)
+    assert seen(make_message(id="m2", sent_at_ms=20), row=row) == [make_seen_conversation(created_at_ms=20)]
+
+
+def test_a_message_of_an_earlier_release_leaves_it_to_the_next_one() -> None:
+    row = apply_message(None, FIRST)
+    assert conversation_seen(None, row) is None
+    assert seen(make_message(id="m2", sent_at_ms=20), row=row) == [make_seen_conversation(created_at_ms=20)]
+
+
+def test_what_was_minted_here_forgotten_or_is_of_another_source_is_not_seen() -> None:
+    assert seen(FIRST, row=make_conversation(created_at_ms=5)) == [None]
+    assert seen(FIRST, row=Forgotten()) == [None]
+    assert seen(make_message(source="facebook")) == [None]
 
 
 def test_content_over_16_kib_of_utf8_is_not_kept() -> None:
@@ -114,9 +173,9 @@ def test_a_minted_conversation_is_opened_once() -> None:
 
 
 def test_a_conversation_may_be_opened_after_its_first_message() -> None:
-    row = make_conversation(created_at_ms=None, channel_id=OTHER_CHANNEL_ID, last_message=FIRST)
+    row = make_conversation(created_at_ms=None, channel_id=OTHER_CHANNEL_ID, last_message=FIRST, first_sent_at_ms=10)
     assert open_conversation(row, make_contact_conversation(created_at_ms=5)) == make_conversation(
-        created_at_ms=5, channel_id=CHANNEL_ID, last_message=FIRST
+        created_at_ms=5, channel_id=CHANNEL_ID, last_message=FIRST, first_sent_at_ms=10
     )
 
 

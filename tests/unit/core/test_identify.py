@@ -8,7 +8,7 @@ from airy_identify.core.decide import decide
 from airy_identify.core.errors import UnsupportedRulesError
 from airy_identify.core.identify import identify
 from airy_identify.core.ids import from_name
-from airy_identify.core.reasons import Reason, Rejected
+from airy_identify.core.reasons import Reason, Rejected, WarningCode
 from airy_identify.core.values import (
     AliasKey,
     Contact,
@@ -225,7 +225,7 @@ def test_the_email_of_another_hard_contact_stays_there_with_a_warning() -> None:
     table = make_table(other, hard)
     slip = apply(table, external_id="u1", email="a@b.cd").slip
     assert (slip.contact.id, slip.contact.email) == (hard.id, None)
-    assert [(warning.code, warning.field) for warning in slip.warnings] == [(Reason.IDENTIFIER_CONFLICT, "email")]
+    assert [(warning.code, warning.field) for warning in slip.warnings] == [(WarningCode.IDENTIFIER_CONFLICT, "email")]
     assert table.holder("email", "a@b.cd") == other.id
     assert table.contact(ContactKey(tenant=TENANT, contact_id=other.id)) == other
 

@@ -16,8 +16,8 @@ from rich.console import Console
 
 from airy_identify.__main__ import main
 from airy_identify.ops.commands.top import default_addresses, frame
-from airy_identify.ops.local_broker import free_port
 from airy_identify.ops.overview import shard_rows, totals
+from airy_identify.ops.ports import free_port
 from airy_identify.ops.probing import BRIDGE, WORKER, Told, kind_of, problems_of, samples_of
 from airy_identify.settings import Settings
 from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, make_registry
@@ -43,7 +43,7 @@ def bridge(*answers: tuple[int, str | None], at_s: float = 0.0) -> Told:
     registry = make_registry()
     metrics = BridgeMetrics(registry)
     for status, code in answers:
-        metrics.observe(route="/contacts.identify", status=status, duration_s=0.01, code=code)
+        metrics.observe(route="/contacts.identify", status=status, duration_s=0.01, client=None, code=code)
     page = generate_latest(registry).decode()
     assert kind_of(page) == BRIDGE
     return Told(address="http://bridge:8080", at_s=at_s, kind=BRIDGE, samples=samples_of(page))

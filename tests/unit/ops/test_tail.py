@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from airy_identify.core.answers import ConversationSummary
-from airy_identify.core.reasons import Reason, Rejected, Warned
+from airy_identify.core.reasons import Reason, Rejected, Warned, WarningCode
 from airy_identify.core.values import RequestId
 from airy_identify.ops.tail import describe
 from airy_identify.wire.answers import encode_answer, encode_error, identified_body
@@ -22,7 +22,7 @@ def test_an_answer_is_one_line_without_personal_data_and_tokens() -> None:
         contact=view,
         conversations=(ConversationSummary(conversation=make_contact_conversation(), last_message=None),),
         created_contact=True,
-        warnings=(Warned(code=Reason.IDENTIFIER_CONFLICT, message="taken", field="email"),),
+        warnings=(Warned(code=WarningCode.IDENTIFIER_CONFLICT, message="taken", field="email"),),
     )
 
     line = line_of(encode_answer(identified_body(identified, lambda *_: "the-token")))

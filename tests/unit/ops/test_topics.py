@@ -34,7 +34,7 @@ def test_a_topic_as_declared_is_no_problem() -> None:
 
 
 def test_a_missing_topic_is_one_problem() -> None:
-    assert messages(None) == ["is missing"]
+    assert messages(None) == ["is missing, or an ACL hides it"]
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_topics_of_others_only_have_to_exist() -> None:
     airys = TopicDeclaration(name="messages", partitions=10, config={"cleanup.policy": "compact"}, ours=False)
 
     assert messages(state(), airys) == []
-    assert messages(None, airys) == ["is missing"]
+    assert messages(None, airys) == ["is missing, or an ACL hides it"]

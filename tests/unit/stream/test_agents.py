@@ -22,6 +22,7 @@ from airy_identify.wire.headers import CORRELATION_ID, REPLY_TOPIC, REQUEST_ID
 from airy_identify.wire.resume_token import ResumeTokenSigner
 from tests.avro_form import read_by_apache, write_by_apache
 from tests.builders import (
+    make_again,
     make_channel,
     make_channels,
     make_contact_conversation,
@@ -157,7 +158,8 @@ def test_messages_go_to_their_conversation() -> None:
 
     ((key, value, _),) = sent(batch, NAMES.conversation_commands)
     assert key == message.conversation_id.encode()
-    assert decode_conversation_command(value or b"") == message
+    assert decode_conversation_command(value or b"") == make_again(message, tenant="default")
+
     assert process(MESSAGES, make_record(value=None)).outputs == {}
 
 

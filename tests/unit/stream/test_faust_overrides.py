@@ -1,10 +1,15 @@
 """Notices when a new Faust changes what the overrides rely on."""
 
+import asyncio
 import inspect
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import faust
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from faust.app import base as faust_app
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
@@ -46,6 +51,40 @@ def test_the_fetch_loop_reads_through_getmany_of_the_consumer_only() -> None:
 
 def test_the_complaint_about_standing_still_can_be_silenced() -> None:
     assert list(inspect.signature(driver.Consumer.verify_event_path).parameters) == ["self", "now", "tp"]
+
+
+class Coordinator:
+    """A coordinator that has an error to tell, once."""
+
+    def __init__(self, error: KafkaError) -> None:
+        self._error: KafkaError | None = error
+
+    def check_errors(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+
+async def test_an_error_of_the_group_is_taken_once_and_said() -> None:
+    error, loop = GroupAuthorizationFailedError("group"), asyncio.get_running_loop()
+    thread: Any = SimpleNamespace(thread_loop=loop, _consumer=None)
+    member: Any = object.__new__(MemberConsumer)
+    member._thread = thread
+    member.take_group_error()
+    thread._consumer = SimpleNamespace(_coordinator=Coordinator(error))
+    for expected in (error, None):
+        member.take_group_error()
+        await asyncio.sleep(0)
+        assert member.group_error is expected
+
+
+def test_aiokafka_joins_no_group_again_until_it_has_told_its_error() -> None:
+    source = inspect.getsource(GroupCoordinator)
+    assert "await self._push_error_to_user(exc)" in source
+    assert "self._error_consumed_fut.set_result(None)" in inspect.getsource(GroupCoordinator.check_errors)
+    assert "check_errors" not in inspect.getsource(driver), "Faust has begun to ask"
+    assert "_consumer" in inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "thread_loop" in inspect.getsource(driver.AIOKafkaConsumerThread)
 
 
 def test_streams_read_a_topic_by_anext() -> None:

@@ -75,6 +75,7 @@ async def test_before_it_has_partitions_a_worker_says_what_it_waits_for(tmp_path
                 topic="skips",
                 dead_letters=DeadLetters(topic="letters", partitions=1, metrics=metrics),
             ),
+            generations="generations",
             channels=SimpleNamespace(wait_until_ready=gate.step("channels"), run=gate.step("never"), problem=None),
             agents=(),
             shards=(),
