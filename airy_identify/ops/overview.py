@@ -28,6 +28,7 @@ class ShardRow:
     behind: int | None = None
     per_s: float | None = None
     digest: str | None = None
+    generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ def shard_rows(now: Sequence[Told], before: Sequence[Told] = ()) -> list[ShardRo
 
 def _rows_of(told: Told, before: Told | None) -> list[ShardRow]:
     offsets, digests = _by_shard(told, "table_offset"), _by_shard(told, "table_digest")
+    generations = _by_shard(told, "table_generation")
     behind, restoring = _by_shard(told, "shard_behind_records"), _by_shard(told, "restore_behind_rows")
     offsets_before = {} if before is None else _by_shard(before, "table_offset")
     rows = []
@@ -72,6 +74,7 @@ def _rows_of(told: Told, before: Told | None) -> list[ShardRow]:
                 behind=_whole(restoring.get(shard, behind.get(shard))),
                 per_s=applied,
                 digest=None if digest is None else int(digest).to_bytes(_DIGEST_BYTES, "big").hex()[:_DIGEST_SHOWN],
+                generation=_whole(generations.get(shard)),
             )
         )
     copies = _by_shard(told, "standby_behind_rows")

@@ -17,6 +17,7 @@ from airy_identify.settings import Settings
 
 _ADDRESS = re.compile(r"(?:http://)?((?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5})/?")
 _NOTHING = "–"  # noqa: RUF001 - a dash
+_SHARD_COLUMNS = ("agent", "partition", "state", "offset", "behind", "records/s", "digest")
 _GOOD = {"running", "following"}
 _SILENT = "silent"
 _PIPE_COLUMNS = 200
@@ -99,23 +100,16 @@ def _processes(now: Sequence[Told]) -> Table:
 
 
 def _shards(rows: Sequence[ShardRow], now: Sequence[Told]) -> list[Table]:
+    """Return the table of shards; which worker and which generation only where there are several."""
     if not rows:
         return []
     several = len({row.address for row in rows}) > 1 or len(now) > 2  # noqa: PLR2004 - a worker and a bridge
-    columns = (
-        "agent",
-        "partition",
-        "state",
-        "offset",
-        "behind",
-        "records/s",
-        "digest",
-        *(["worker"] if several else []),
-    )
-    table = _table(*columns, right=("partition", "offset", "behind", "records/s"))
+    rebuilt = any((row.generation or 1) > 1 for row in rows)
+    more = (*(["generation"] if rebuilt else []), *(["worker"] if several else []))
+    table = _table(*_SHARD_COLUMNS, *more, right=("partition", "offset", "behind", "records/s", "generation"))
     for row in rows:
         state = f"standby, {row.state}" if row.standby else row.state
-        cells = (
+        table.add_row(
             Text(row.agent),
             str(row.partition),
             Text(state, "" if row.state in _GOOD else "yellow" if row.state in {"opening", "waiting"} else "red"),
@@ -123,8 +117,9 @@ def _shards(rows: Sequence[ShardRow], now: Sequence[Told]) -> list[Table]:
             _number(row.behind),
             _number(row.per_s),
             row.digest or _NOTHING,
+            *([_number(row.generation)] if rebuilt else []),
+            *([row.address.removeprefix("http://")] if several else []),
         )
-        table.add_row(*cells, *([row.address.removeprefix("http://")] if several else []))
     return [table]
 
 

@@ -72,6 +72,19 @@ def test_a_running_shard_has_its_place_its_lag_its_digest_and_with_a_moment_befo
     assert once.per_s is None
 
 
+def test_the_generation_is_shown_once_a_table_was_rebuilt() -> None:
+    worker = Worker()
+    for partition, generation in ((0, 1), (1, 1)):
+        worker.metrics.shard_entered("identity", partition, "running")
+        worker.metrics.table_generation("identity", partition, generation)
+    assert "generation" not in shown(worker.told())
+    worker.metrics.table_generation("identity", 1, 3)
+
+    assert [row.generation for row in shard_rows([worker.told()])] == [1, 3]
+    lines = [line.split() for line in shown(worker.told()).splitlines()]
+    assert ["identity", "1", "running", *"––––", "3"] in lines  # noqa: RUF001 - dashes
+
+
 def test_a_restore_and_a_standby_say_how_far_they_are() -> None:
     worker = Worker()
     worker.metrics.shard_entered("identity", 0, "opening")
