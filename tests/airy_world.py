@@ -169,13 +169,13 @@ class World:
     def we_read(self, partition: int) -> bool:
         """Take in a record of the contacts topic; return whether there was one.
 
-        A tombstone of ours waits until Airy has applied all that was written before it.
+        A tombstone waits until Airy has applied all that was written before it.
         """
         position = self._we_read[partition]
         if position == len(self.topic[partition]):
             return False
         record = self.topic[partition][position]
-        if record.value is None and is_own_row(record.headers):
+        if record.value is None:
             self._airy_catches_up(record.number)
         self._we_read[partition] += 1
         accepted = ROWS.accept(
