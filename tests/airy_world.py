@@ -204,9 +204,11 @@ class World:
                 case _:
                     self.we_read(partition)
 
-    def settle(self) -> None:
-        """Let everything happen that has to. It has to end."""
+    def settle(self, *, we_are_quicker: bool = False) -> None:
+        """Let everything happen that has to. It has to end. One of the two reads what there is before the other goes on."""
         for _ in range(STEPS_MAX):
+            if we_are_quicker and any([self.we_read(partition) for partition in range(PARTITIONS)]):  # noqa: C419 - all
+                continue
             if self.sends:
                 self.send_one()
                 continue
