@@ -6,19 +6,22 @@ rows of contacts that are no more. So:
 
 - A row of Airy's under an id that leads to another contact here, or to one that was forgotten, is deleted; so is one that
   gives a contact the conversation of another.
-- When our tombstone comes back, the contact that has the conversation now, or that the id leads to when its last row is
-  gone, has a row said again: only that makes Airy take the conversation for its own. Such rows come here when Airy has
-  had the time to apply what went before (`stream.airy_pace`).
+- When a row was deleted, the contact that has the conversation now, or that the id leads to when its last row is gone, has
+  a row said again: only that makes Airy take the conversation for its own. Tombstones come here when Airy has had the time
+  to apply what went before (`stream.airy_pace`).
 - A row that was deleted and is wanted is written again: our tombstone is older than the row, or Airy deleted only what it
   had read of a contact, or in a merge that was not followed here. With `created_at` a contact goes here too, and with it
   what was written again.
 - A name that Airy invented over one that somebody gave here is written over, and so is an identifier that differs: Airy
   writes all rows of a contact anew with every change, from what it had read, and identifiers are decided here.
 
-Live rows of our own lead to nothing, and every other row to a few at most: so this ends.
+- A name, picture or time of ours that is not what it is by now is said again.
+
+A row of ours that says what is so leads to nothing, and every other row to a few at most: so this ends.
 """
 
 from airy_identify.core.airy_facts import (
+    AVATAR_URL,
     CONVERSATIONS,
     CREATED_AT,
     DISPLAY_NAME,
@@ -60,10 +63,12 @@ def repair(received: ContactRowReceived, record: AiryRecord | None, table: Ident
     """
     if received.fact is None:
         return () if record is None else _after_tombstone(received, record, table)
-    if received.own or received.contact_id is None or not is_java_uuid(received.contact_id):
+    if received.contact_id is None or not is_java_uuid(received.contact_id):
         return ()
     contact_id, fact = received.contact_id, received.fact
     contact = find_by_id(table, received.tenant, contact_id)
+    if received.own:
+        return _overtaken(received, contact, fact, table) if isinstance(contact, Contact) else ()
     is_another = contact is not None and not (isinstance(contact, Contact) and contact.id == contact_id)
     owner = _owner_by_key(table, received.tenant, fact.key)
     if is_another or (owner is not None and owner.id != contact_id):
@@ -76,8 +81,6 @@ def _after_tombstone(received: ContactRowReceived, record: AiryRecord, table: Id
     contact = find_by_id(table, tenant, record.contact_id)
     is_itself = isinstance(contact, Contact) and contact.id == record.contact_id
     missing = _missing(received, record, contact, table) if isinstance(contact, Contact) and is_itself else ()
-    if not received.own:
-        return missing
     now = _owner_by_key(table, tenant, record.key)
     if now is None and isinstance(contact, Contact) and read_facts(table, tenant, record.contact_id) is None:
         now = contact
@@ -106,6 +109,18 @@ def _said_otherwise(
     value = wanted(contact, facts_by_key(read_facts(table, received.tenant, contact.id))).get(fact.key)
     is_ours = fact.key in {DISPLAY_NAME, VIA_EXTERNAL_ID, VIA_EMAIL, VIA_PHONE}
     if not is_ours or value is None or says(fact, fact.key, value):
+        return ()
+    return (write(contact, fact.key, value, received.accepted_at_ms),)
+
+
+def _overtaken(
+    received: ContactRowReceived, contact: Contact, fact: AiryFact, table: IdentityReader
+) -> tuple[AiryWrite, ...]:
+    """Return what is to be said again, because it changed while Airy had its own, and a row of ours was on its way."""
+    if contact.id != received.contact_id or fact.key not in {DISPLAY_NAME, AVATAR_URL, CREATED_AT}:
+        return ()
+    value = wanted(contact, facts_by_key(read_facts(table, received.tenant, contact.id))).get(fact.key)
+    if value is None or value in {fact.text, str(fact.at_ms)}:
         return ()
     return (write(contact, fact.key, value, received.accepted_at_ms),)
 

@@ -1,8 +1,8 @@
-"""Waiting for Airy: rows of its contacts topic are processed when Airy has had the time to apply what we deleted there.
+"""Waiting for Airy: rows of its contacts topic are processed when Airy has had the time to apply what was deleted there.
 
 Airy's contacts component hands rows on between its stages when it commits, once a second, each stage for itself. It maps
 a conversation to the contact of which it applied a row last, whatever the order in the topic was. So a row that is to
-come after a tombstone of ours must be written well after it. How long that is only a clock can tell; what is then done
+come after a tombstone must be written well after it. How long that is only a clock can tell; what is then done
 depends on the log alone.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.stream.shard_parts import Prepare, wall_clock_ms
-from airy_identify.wire.headers import is_own_row
 
 APPLIED_AFTER_MS = 5_000
 """Twice the two commits that a row waits for in Airy. Measured: none of 18 rows was too late after 2 s."""
@@ -26,8 +25,8 @@ class AiryPace:
         self._clock_ms = clock_ms
 
     def __call__(self, records: Sequence[ConsumerRecord], waits: Callable[[str], None]) -> Awaitable[None] | None:
-        """Return what has to be awaited: records with a tombstone of ours wait until it is old enough."""
-        written = [record.timestamp for record in records if record.value is None and is_own_row(record.headers)]
+        """Return what has to be awaited: records with a tombstone wait until it is old enough."""
+        written = [record.timestamp for record in records if record.value is None]
         wait_ms = 0 if not written else min(APPLIED_AFTER_MS, max(written) + APPLIED_AFTER_MS - self._clock_ms())
         if wait_ms <= 0:
             return None if self._after is None else self._after(records, waits)

@@ -69,8 +69,8 @@ CONTACTS_OUT_BUGS = (
     Bug(
         "our own rows lead to rows again",
         REPAIR,
-        "    if received.own or received.contact_id is None",
-        "    if received.contact_id is None",
+        "    if received.own:\n        return _overtaken",
+        "    if received.own and received.fact.text is None:\n        return _overtaken",
         REPAIRS + "rows_of_ours_and_of_contacts_that_only_airy_has_lead_to_nothing",
     ),
     Bug(
@@ -99,6 +99,6 @@ CONTACTS_OUT_BUGS = (
         "airy_identify/stream/airy_pace.py",
         "if wait_ms <= 0:",
         "if wait_ms <= APPLIED_AFTER_MS:",
-        "tests/unit/stream/test_airy_pace.py::test_the_newest_tombstone_of_ours_decides",
+        "tests/unit/stream/test_airy_pace.py::test_the_newest_tombstone_decides",
     ),
 )

@@ -68,6 +68,21 @@ def test_rows_of_ours_and_of_contacts_that_only_airy_has_lead_to_nothing() -> No
     assert repair(received(None, NAME), None, a_table()) == ()
 
 
+def test_a_row_of_ours_that_was_overtaken_is_said_again() -> None:
+    def answer(fact: AiryFact) -> tuple[AiryWrite, ...]:
+        table = a_table(created_at_ms=7, metadata={"display_name": "Ada"})
+        table.rows[AiryContactKey(tenant=TENANT, contact_id=ADA)] = AiryContact(id=ADA, facts=(fact,))
+        return repair(received(ADA, fact, own=True), None, table)
+
+    assert answer(AiryFact(key="displayName", text="Bob", own=True)) == (write(ADA, "displayName", "Ada"),)
+    assert answer(AiryFact(key="displayName", text="Ada", own=True)) == ()
+    (time,) = answer(AiryFact(key="created_at", at_ms=6, own=True))
+    assert (time.key, time.value, time.timestamp_ms) == ("created_at", "7", 7)
+    assert answer(AiryFact(key="created_at", at_ms=7, own=True)) == ()
+    assert answer(AiryFact(key="avatarUrl", text="https://a", own=True)) == ()
+    assert answer(AiryFact(key="title", text="Dr.", own=True)) == ()
+
+
 def test_a_name_that_airy_invented_is_written_over() -> None:
     def answer(fact: AiryFact, **metadata: str) -> tuple[AiryWrite, ...]:
         table = a_table(metadata=metadata)
@@ -86,9 +101,12 @@ def test_the_conversation_of_a_deleted_row_is_said_again() -> None:
     assert repair(received(None, None, own=True), record, a_table()) == SAID_AGAIN
 
 
-def test_a_tombstone_of_airys_or_of_an_unknown_row_leads_to_nothing() -> None:
+def test_so_it_is_when_airy_deleted_it() -> None:
     record = AiryRecord(contact_id=SECOND, key=f"conversations.{CHAT}")
-    assert repair(received(None, None), record, a_table()) == ()
+    assert repair(received(None, None), record, a_table()) == SAID_AGAIN
+
+
+def test_a_tombstone_of_an_unknown_row_leads_to_nothing() -> None:
     assert repair(received(None, None, own=True), None, a_table()) == ()
 
 

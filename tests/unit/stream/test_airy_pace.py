@@ -5,11 +5,9 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 
 from airy_identify.stream.airy_pace import APPLIED_AFTER_MS, AiryPace
-from airy_identify.wire.headers import OURS
 from tests.records import make_record
 
 NOW_MS = 1_000_000
-HEADERS = ((OURS, b"1"),)
 
 
 class Slept:
@@ -37,8 +35,8 @@ class Prepared:
         self.batches.append(count)
 
 
-def a_record(*, age_ms: int, value: bytes | None = None, ours: bool = True) -> ConsumerRecord:
-    return make_record(value=value, headers=HEADERS if ours else (), timestamp=NOW_MS - age_ms)
+def a_record(*, age_ms: int, value: bytes | None = None) -> ConsumerRecord:
+    return make_record(value=value, timestamp=NOW_MS - age_ms)
 
 
 def prepare(*records: ConsumerRecord, after: Prepared | None = None) -> bool:
@@ -54,7 +52,7 @@ async def _await(to_do: Awaitable[None]) -> None:
     await to_do
 
 
-def test_the_newest_tombstone_of_ours_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_tombstone_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     slept = Slept(monkeypatch)
     assert prepare(a_record(age_ms=4_000), a_record(age_ms=1_000), a_record(age_ms=0, value=b"x"))
     assert slept.seconds == [APPLIED_AFTER_MS / 1000 - 1]
@@ -67,9 +65,7 @@ def test_a_clock_that_is_ahead_does_not_make_it_longer(monkeypatch: pytest.Monke
 
 
 def test_nothing_else_waits() -> None:
-    assert not prepare(
-        a_record(age_ms=APPLIED_AFTER_MS), a_record(age_ms=0, value=b"x"), a_record(age_ms=0, ours=False)
-    )
+    assert not prepare(a_record(age_ms=APPLIED_AFTER_MS), a_record(age_ms=0, value=b"x"))
 
 
 def test_what_is_to_be_done_is_done_after_the_wait_or_without(monkeypatch: pytest.MonkeyPatch) -> None:
