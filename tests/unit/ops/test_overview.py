@@ -9,8 +9,8 @@ from rich.console import Console
 
 from airy_identify.__main__ import main
 from airy_identify.ops.commands.top import default_addresses, frame
-from airy_identify.ops.local_broker import free_port
 from airy_identify.ops.overview import shard_rows, totals
+from airy_identify.ops.ports import free_port
 from airy_identify.ops.probing import BRIDGE, WORKER, Told, kind_of, problems_of, samples_of
 from airy_identify.settings import Settings
 from airy_identify.telemetry import BridgeMetrics, WorkerMetrics, make_registry
