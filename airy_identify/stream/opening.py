@@ -24,7 +24,7 @@ _POLL_MS = 500
 
 LOOK = (
     "run `airy-identify verify` to see what differs, and `airy-identify rebuild --check` to see whether it can be made "
-    'again; README, "A shard that stays closed", says when'
+    "again; docs/runbook.md says what to do"
 )
 
 

@@ -13,25 +13,38 @@ from typing import Any
 
 import jwt
 import pytest
+from aiokafka.admin import RecordsToDelete
+from aiokafka.structs import TopicPartition
 from pydantic import SecretStr
 
+from airy_identify.kafka import partition_for
+from airy_identify.ops.admin import connect
+from airy_identify.ops.generations import read_generations
 from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.settings import Settings
 from airy_identify.stream.store import Store, StoreMemory
-from airy_identify.topics import IDENTITY
+from airy_identify.topics import CONVERSATION, IDENTITY, of_generation
 from airy_identify.wire.resume_token import decode_secret
+from airy_identify.wire.rows import PROGRESS_KEY
 from airy_identify.wire.schemas import Schemas, decode, schema_directory
 from tests.kafka.conftest import JWT_SECRET, SYSTEM_TOKEN, create_all_topics, settings_of
 from tests.kafka.processes import ServiceProcess
 from tests.kafka.replay import read
 from tests.kafka.runbook import Entry, configure_topic, entry
 from tests.kafka.service import Service, poll, produce, put_channels
+from tests.kafka.snippets import Snippet, run_snippet
 from tests.kafka.test_misfits import may_mount
 
 ROOT = Path(__file__).parents[2]
 PARTITIONS = 2
 NEW_SECRET = "c2Vjb25kLXNlY3JldC1vZi10aGlydHktdHdvLWJ5dGVzLW9yLW1vcmU="
 SMALL_LIMIT_BYTES = 2_000
+DEFAULT_PARTITION = partition_for(b"default", PARTITIONS)
+OTHER_CHANNEL = "0c4a9f1e-0000-4000-8000-000000000002"
+OTHER_TENANT = next(
+    name for name in ("one", "two", "three", "four") if partition_for(name.encode(), PARTITIONS) != DEFAULT_PARTITION
+)
+"""A tenant in the other partition."""
 
 
 @dataclass
@@ -52,14 +65,29 @@ class House:
             self.worker.start()
         await self.worker.until_ready()
 
-    async def ask(self, *, size_bytes: int = 0, count: int = 1) -> None:
+    async def ask(self, *, size_bytes: int = 0, count: int = 1, tenant: str = "default") -> None:
         """Put requests of new people, so large, on the topic of requests."""
         requests = [
-            {"channel_id": self.channel, "external_id": str(uuid.uuid4()), "metadata": {"text": "x" * size_bytes}}
+            {
+                "channel_id": self.channel if tenant == "default" else OTHER_CHANNEL,
+                "external_id": str(uuid.uuid4()),
+                "metadata": {"text": "x" * size_bytes},
+                "tenant": tenant,
+            }
             for _ in range(count)
         ]
         records = [(None, json.dumps(request).encode(), ()) for request in requests]
         await produce(self.settings, self.settings.topic_names.requests, *records)
+
+    async def until_nothing_is_left(self) -> None:
+        """Return when every request has its answer."""
+        names = self.settings.topic_names
+
+        async def all_answered() -> bool:
+            requests, answers = [await read(self.settings, each) for each in (names.requests, names.responses)]
+            return len(answers) >= len(requests)
+
+        await poll(all_answered, "not everything was answered")
 
     async def until_it_says(self, *words: str) -> None:
         async def says() -> bool:
@@ -76,13 +104,20 @@ class House:
 @pytest.fixture(scope="module")
 def house_of_all(broker: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     directory, channel = tmp_path_factory.mktemp("runbook"), str(uuid.uuid4())
-    settings = settings_of(broker, directory, partitions=PARTITIONS, request_timeout_ms=30_000)
+    settings = settings_of(
+        broker,
+        directory,
+        partitions=PARTITIONS,
+        request_timeout_ms=30_000,
+        channel_tenants={OTHER_CHANNEL: OTHER_TENANT},
+        requests_tenants=frozenset({"default", OTHER_TENANT}),
+    )
     worker, bridge = (ServiceProcess(command, settings, directory) for command in ("worker", "web"))
     house = House(settings, channel, worker, bridge)
 
     async def start() -> None:
         await create_all_topics(settings)
-        await put_channels(settings, [channel])
+        await put_channels(settings, [channel, OTHER_CHANNEL])
         await house.ready()
         await bridge.start().until_ready()
         assert (await house.service.identify(external_id="runbook"))["status"] == 200
@@ -187,6 +222,92 @@ async def test_a_limit_that_was_lowered(house: House, tmp_path: Path) -> None:
         assert await house.worker.terminate() == 0
         await book.start("Act", house.worker, TOPIC=topic, LIMIT=limit[1]).until_ready()
         await verified(book)
+
+
+async def test_changelogs_that_are_lost_or_do_not_fit(house: House, tmp_path: Path) -> None:
+    """One partition's lost its start, another's its end, and the topic of the other table was deleted."""
+    names = house.settings.topic_names
+    for tenant in ("default", OTHER_TENANT):
+        await house.ask(count=3, tenant=tenant)
+    await house.until_nothing_is_left()
+    assert await house.worker.terminate() == 0
+    identity, conversation = names.changelog(IDENTITY), names.changelog(CONVERSATION)
+    stand_at(house, f"{IDENTITY}-{1 - DEFAULT_PARTITION}", 1_000_000)
+    await configure_topic(house.settings, identity, "cleanup.policy", "delete")
+    async with connect(house.settings.kafka_bootstrap_servers) as admin:
+        await admin.delete_records({TopicPartition(identity, DEFAULT_PARTITION): RecordsToDelete(2)})
+        await admin.delete_topics([conversation])
+    await configure_topic(house.settings, identity, "cleanup.policy", "compact")
+    answers = len(await read(house.settings, names.responses))
+    async with entry("A changelog is lost, or does not fit", tmp_path) as book:
+        book.use(house.settings, house.worker, TABLE=IDENTITY, PARTITION=str(DEFAULT_PARTITION))
+        create = book.steps["Act"].splitlines()[0]
+        await run_snippet(Snippet({}, create, {}), tmp_path, book.variables)
+        house.worker.start()
+        await house.until_it_says(
+            f"{identity}:{DEFAULT_PARTITION}: the changelog begins at offset 2",
+            f"{identity}:{1 - DEFAULT_PARTITION}: the directory",
+            f"{conversation}:0: the directory",
+            f"{conversation}:1: the directory",
+            "airy-identify rebuild",
+            "docs/runbook.md",
+        )
+        assert "everything can be made again" in await book.run("Check")
+        for table in (IDENTITY, CONVERSATION):
+            for number in range(PARTITIONS):
+                said = await book.run("Act", TABLE=table, PARTITION=str(number))
+                assert f"OK      {table} {number}: generation" in said
+        await verified(book)
+    assert len(await read(house.settings, names.responses)) == answers, "something was answered again"
+
+
+def stand_at(house: House, name: str, position: int) -> None:
+    """Let the directory of a shard stand elsewhere in its changelog."""
+    (directory,) = [path for path in house.stores() if path.name == name]
+    store = Store(directory, StoreMemory())
+    state = store.open()
+    assert state is not None
+    store.write((), position=position, now_ms=state.synced_at_ms)
+    store.close()
+
+
+async def test_a_table_that_is_not_what_its_log_gives(house: House, tmp_path: Path) -> None:
+    names = house.settings.topic_names
+    await house.ask(count=3)
+    await house.until_nothing_is_left()
+    place = {"TABLE": IDENTITY, "PARTITION": str(DEFAULT_PARTITION)}
+    async with entry("A table is not what its log gives", tmp_path) as book:
+        book.use(house.settings, house.worker, **place)
+        assert await house.worker.terminate() == 0
+        row = await a_row(house, DEFAULT_PARTITION)
+        await produce(
+            house.settings,
+            await current_changelog(house, DEFAULT_PARTITION),
+            (row, None, ()),
+            partition=DEFAULT_PARTITION,
+        )
+        await house.ready()
+        said = await book.run("Check")
+        assert "they differ" in said
+        assert "everything can be made again" in said
+        answers = len(await read(house.settings, names.responses))
+        assert f"OK      {IDENTITY} {DEFAULT_PARTITION}: generation" in await book.run("Act")
+        await verified(book)
+    assert len(await read(house.settings, names.responses)) == answers, "something was answered again"
+
+
+async def current_changelog(house: House, partition: int) -> str:
+    """Return the changelog that the partition of the table `contact-identity` has now."""
+    generations = await read_generations(house.settings)
+    return of_generation(house.settings.topic_names.changelog(IDENTITY), generations.number(IDENTITY, partition))
+
+
+async def a_row(house: House, partition: int) -> bytes:
+    """Return the key of a row that the changelog holds."""
+    records = await read(house.settings, await current_changelog(house, partition))
+    kept = {record.key: record.value for record in records if record.partition == partition}
+    key: bytes = next(key for key, row in kept.items() if row is not None and key != PROGRESS_KEY)
+    return key
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ _ADDRESS = re.compile(r"(?:http://)?((?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9
 _NOTHING = "–"  # noqa: RUF001 - a dash
 _GOOD = {"running", "following"}
 _SILENT = "silent"
+_PIPE_COLUMNS = 200
+"""What reads a pipe breaks no lines."""
 
 
 class _Address(click.ParamType):
@@ -48,6 +50,8 @@ def top(*, addresses: tuple[str, ...], once: bool, interval: float) -> None:
     """
     asked = addresses or default_addresses(settings_of_environment())
     console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=_PIPE_COLUMNS)
     if once:
         told = run(ask_all(asked))
         console.print(frame(told))

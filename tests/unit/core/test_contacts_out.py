@@ -280,6 +280,12 @@ def test_a_contact_that_airy_made_gets_no_invented_name_and_no_other_time() -> N
     assert values(rows) == {"via.external_id": "u1"}
 
 
+def test_a_time_that_changes_is_written_whoever_wrote_the_one_before() -> None:
+    theirs = facts(AiryFact(key="created_at", at_ms=1), AiryFact(key="displayName", text="Ada"))
+    rows = writes(a_contact(), a_contact(created_at_ms=7), known={ADA: theirs})
+    assert [(row.key, row.value, row.timestamp_ms) for row in rows] == [("created_at", "7", 7)]
+
+
 def test_a_name_of_ours_that_is_taken_back_becomes_airys_again() -> None:
     named, nameless = a_contact(CHAT, metadata={"display_name": "Ada"}), a_contact(CHAT)
     theirs = facts(

@@ -1,5 +1,12 @@
 """What `top` makes of what processes tell."""
 
+import contextlib
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
 from typing import Any
 
 import pytest
@@ -150,3 +157,31 @@ def test_nobody_there_ends_with_1_and_a_wrong_address_with_2() -> None:
     result = call("--once", f"127.0.0.1:{free_port()}")
     assert (result.exit_code, "does not answer" in result.output) == (1, True)
     assert call("--once", "nonsense").exit_code == 2
+
+
+def test_it_goes_on_until_it_is_interrupted() -> None:
+    terminal, program_side = pty.openpty()
+    try:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "airy_identify", "top", "--interval", "0.2", f"127.0.0.1:{free_port()}"],
+            stdout=program_side,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        shown_so_far = ""
+        while shown_so_far.count("does not answer") < 3:
+            shown_so_far += os.read(terminal, 65536).decode(errors="replace")
+        program.send_signal(signal.SIGINT)
+        reader = threading.Thread(target=_read_on, args=(terminal,), daemon=True)
+        reader.start()  # so that the last frame does not wait for a reader
+        _, errors = program.communicate(timeout=30)
+    finally:
+        os.close(program_side)
+    assert (program.returncode, errors) == (0, b"")
+
+
+def _read_on(terminal: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
+    os.close(terminal)
