@@ -380,6 +380,7 @@ def test_only_those_named_reach_the_pods_and_these_only_what_they_need(chart: Ch
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
         ports = [[port["port"] for port in rule["ports"]] for rule in policy["spec"]["egress"]]
         assert ports == [[53, 53], [9092], [8081]]
+        assert policy["spec"]["egress"][0]["to"] == VALUES["networkPolicy"]["dns"]["to"]
         assert policy["spec"]["egress"][1]["to"] == [{"podSelector": {"matchLabels": {"app": "kafka"}}}]
     without = of_kind(chart.render(REQUIRED), "NetworkPolicy", "-worker")
     assert len(without["spec"]["egress"]) == 2

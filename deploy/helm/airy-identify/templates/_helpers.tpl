@@ -139,13 +139,13 @@ affinity:
 
 {{/* What every pod needs: names, Kafka, and the registry where there is one. */}}
 {{- define "airy-identify.egress" -}}
-- to:
-    - namespaceSelector: {}
-      podSelector:
-        matchLabels: {k8s-app: kube-dns}
-  ports:
+- ports:
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}
+  {{- with .Values.networkPolicy.dns.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- with .Values.networkPolicy.kafka }}
 - ports:
     {{- range .ports }}
