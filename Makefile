@@ -97,7 +97,7 @@ lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two 
 	@$(COMPILE) --custom-compile-command "make lock" --group dev --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that tools have left here
-	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/kafka/spring/target tests/node/*/node_modules
+	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/kafka/spring/target examples/spring/target tests/node/*/node_modules
 
 # A virtual environment with what it takes to run the service, and the service itself.
 $(INSTALLED): requirements.lock pyproject.toml

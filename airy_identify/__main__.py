@@ -24,6 +24,7 @@ from airy_identify.ops.commands.rebuild import Reach, RebuildOptions, Rebuilt, m
 from airy_identify.ops.commands.schemas import schemas
 from airy_identify.ops.commands.skips import skip, skips
 from airy_identify.ops.commands.state import state
+from airy_identify.ops.commands.top import top
 from airy_identify.ops.commands.topics import topics
 from airy_identify.ops.commands.verify import Verdict, VerifyOptions, make_verify_command
 from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES, Settings
@@ -106,6 +107,7 @@ _COMMANDS = (
     skip,
     skips,
     clients,
+    top,
     config,
     completion,
 )

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from prometheus_client import CollectorRegistry
 
@@ -607,9 +607,13 @@ def _said(settings: Settings) -> Iterator[None]:
         yield
     except (StreamError, FoldStoppedError, UndecodableError) as error:
         raise OpsError(str(error)) from error
-    except (KafkaError, TimeoutError) as error:
+    except ProducerFenced as error:
+        raise OpsError(
+            "somebody else has taken over (a rebuild that was started later, a worker); run it again"
+        ) from error
+    except (KafkaError, IllegalOperation, TimeoutError, OSError) as error:
         servers = settings.kafka_bootstrap_servers
-        raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({error!r})") from error
+        raise KafkaUnreachableError(f"Kafka at {servers} does not answer ({type(error).__name__})") from error
 
 
 async def _bridge(settings: Settings) -> int:

@@ -41,7 +41,7 @@ from airy_identify.wire.airy import Channel, encode_channel
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, encode_progress
 from benchmarks.restore import fill
 
-TOKEN = "the system token of a benchmark"
+TOKEN = "system-token-of-a-benchmark"
 SECRET = "YmVuY2htYXJrcyBzaWduIHdpdGggdGhpcyBzZWNyZXQsIGFuZCBub2JvZHkgZWxzZSBkb2Vz"
 ROWS_OF_A_CONTACT = 3
 READY_S = 600.0
@@ -166,6 +166,9 @@ async def until_ready(
     wanted = 3 * settings.partitions + AIRY_PARTITIONS
     async with asyncio.timeout(READY_S):
         while True:
+            for worker in workers:
+                assert worker.running is not None
+                assert worker.running.poll() is None, "a worker has ended: see its log"
             pages = [(await worker.get(session, "/metrics"))[1] for worker in workers]
             run = [values_of(page, "airy_identify_shard_state", state="running") for page in pages]
             rest = [rows for page in pages for rows in values_of(page, "airy_identify_standby_behind_rows").values()]

@@ -13,7 +13,6 @@
 from dataclasses import replace
 
 from airy_identify.core.airy_facts import (
-    CONVERSATIONS,
     CREATED_AT,
     MERGE_HISTORY,
     claim_writes,
@@ -27,6 +26,7 @@ from airy_identify.core.airy_view import AiryView
 from airy_identify.core.answers import Decision
 from airy_identify.core.commands import ContactRowReceived, ConversationSeen
 from airy_identify.core.contacts import IdentityReader, find_by_id
+from airy_identify.core.erasing import is_of_somebody_here
 from airy_identify.core.gone import put_aside
 from airy_identify.core.pending import PendingTable
 from airy_identify.core.values import (
@@ -37,10 +37,8 @@ from airy_identify.core.values import (
     Contact,
     ContactId,
     ContactKey,
-    ConversationId,
     ConversationOwnerKey,
     Forgotten,
-    Owner,
     SeenConversation,
     SeenConversationKey,
     TenantId,
@@ -79,7 +77,7 @@ def receive_row(command: ContactRowReceived, table: PendingTable, *, offset: int
     if stood_for is not None and stood_for != stands_for:
         _take_away(command, stood_for, table)
     if isinstance(find_by_id(table, command.tenant, contact_id), Forgotten):
-        kept = stands_for if _is_of_somebody_here(table, command.tenant, fact.key) else None
+        kept = stands_for if is_of_somebody_here(table, command.tenant, fact.key) else None
         if stood_for != kept:
             table.write([(key, kept)])
         return
@@ -92,14 +90,6 @@ def receive_row(command: ContactRowReceived, table: PendingTable, *, offset: int
     _replace(table, command.tenant, contact_id, before, after)
     if fact.key in {CREATED_AT, MERGE_HISTORY} and created_at(after) is not None:
         follow_merges(command, after, table, offset=offset)
-
-
-def _is_of_somebody_here(table: PendingTable, tenant: TenantId, key: str) -> bool:
-    """Tell whether a row is about a conversation of a contact here: when it goes, that contact is said again to Airy."""
-    conversation_id = ConversationId(key.removeprefix(CONVERSATIONS))
-    return conversation_id != key and isinstance(
-        table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=conversation_id)), Owner
-    )
 
 
 def _take_away(command: ContactRowReceived, stood_for: AiryRecord, table: PendingTable) -> None:

@@ -34,7 +34,7 @@ from airy_identify.core.airy_facts import (
     VIA_EXTERNAL_ID,
     VIA_PHONE,
 )
-from airy_identify.core.ids import from_name
+from airy_identify.core.erasing import airy_record_key
 from airy_identify.core.values import (
     AiryContact,
     AiryFact,
@@ -73,7 +73,7 @@ class AiryWrite:
     @property
     def record_key(self) -> str:
         """The key of the record: Airy's UUIDv5 of subject and key, without a namespace."""
-        return from_name(self.key, namespace=self.subject)
+        return airy_record_key(self.contact_id, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,13 @@ class Change:
     into: Contact | None = None
     adopted: frozenset[str] = frozenset()
     rivals: tuple[tuple[ContactId, str], ...] = ()
+
+    @property
+    def moved_created_at(self) -> int | None:
+        """When the contact was created, if it is older or younger now than it was."""
+        if self.before is None or self.after is None or self.before.created_at_ms == self.after.created_at_ms:
+            return None
+        return self.after.created_at_ms
 
 
 Facts = Mapping[str, AiryFact]
@@ -117,6 +124,9 @@ def writes_of(changes: Iterable[Change], *, at_ms: int, facts_of: FactsOf) -> tu
             continue
         facts = facts_of(change.contact_id)
         had, has = wanted(change.before, facts), wanted(change.after, facts)
+        if (created_at := change.moved_created_at) is not None:
+            had.pop(CREATED_AT, None)
+            has[CREATED_AT] = str(created_at)
         leaving = dict.fromkeys(had)
         if change.after is None:
             # What Airy has, and what is on its way there: which of our keys that is depends on what Airy had.

@@ -61,7 +61,15 @@ class SecretHash:
 
 def hash_secret(secret: str, salt: bytes) -> SecretHash:
     """Return the hash of a secret with this salt, 16 random bytes."""
-    digest = _scrypt(secret, salt, ln=_LN, lanes=_LANES)
+    return _hash(salt, _scrypt(secret, salt, ln=_LN, lanes=_LANES))
+
+
+def hash_of_nobody(noise: bytes) -> SecretHash:
+    """Return a hash that is of no secret that anybody knows, and takes as long as others. `noise`: 32 random bytes."""
+    return _hash(noise[:16], noise)
+
+
+def _hash(salt: bytes, digest: bytes) -> SecretHash:
     return SecretHash(f"scrypt${_LN}${_BLOCKS}${_LANES}${_encoded(salt)}${_encoded(digest)}")
 
 

@@ -39,10 +39,11 @@ HUNG_UP = 499
 class RequestMetrics(Protocol):
     """Where the bridge counts its requests."""
 
-    def observe(self, *, route: str, status: int, duration_s: float, client: str | None) -> None:
+    def observe(self, *, route: str, status: int, duration_s: float, client: str | None, code: str | None) -> None:
         """Count one request: its route as declared (never the path as given), its status and how long it took.
 
-        `client` is whose it was, `system` for the holder of the system token, null for strangers.
+        `client` is whose it was, `system` for the holder of the system token, null for strangers; `code` that of the error
+        that it was answered with.
         """
         ...
 
@@ -171,7 +172,7 @@ class _Router:
         endpoint = self._endpoints.get(request.path)
         route = UNKNOWN_ROUTE if endpoint is None else request.path
         client = request.get(CALLER)
-        self._metrics.observe(route=route, status=status, duration_s=duration_s, client=client)
+        self._metrics.observe(route=route, status=status, duration_s=duration_s, client=client, code=code)
         level = logging.INFO if endpoint is None or endpoint.token else logging.DEBUG
         told = {
             "method": request.method,

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from airy_identify.core.reasons import Reason, Rejected
-from airy_identify.intake.client_secrets import SecretHash, VerificationKey, claimed_issuer, hash_secret, is_secret
+from airy_identify.intake.client_secrets import SecretHash, VerificationKey, claimed_issuer, hash_of_nobody, is_secret
 from airy_identify.intake.clients import CREDENTIALS_MAX, Client
 from airy_identify.web.auth import bare_token
 from airy_identify.web.errors import RefusedError
@@ -55,7 +55,7 @@ class Callers:
         self._limits: dict[str, tuple[int, RateLimit]] = {}
         self._waiting: Counter[str] = Counter()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="client secrets")
-        self._nobodys = hash_secret("nobody", key[:16])
+        self._nobodys = hash_of_nobody(hashlib.blake2b(b"nobody", key=key, digest_size=32).digest())
 
     def close(self) -> None:
         """Give the thread up."""

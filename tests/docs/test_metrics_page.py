@@ -19,6 +19,7 @@ UNITS = (
     "_bytes",
     "_ratio",
     "_rows",
+    "_records",
     "_shards",
     "_state",
     "_pending",

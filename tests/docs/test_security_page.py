@@ -8,10 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-SECTIONS = {
-    heading: body
-    for heading, body in re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", TEXT, flags=re.MULTILINE | re.DOTALL)
-}
+SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", TEXT, flags=re.MULTILINE | re.DOTALL))
 
 
 def rows_of(section: str) -> list[list[str]]:
@@ -26,25 +23,24 @@ def rows_of(section: str) -> list[list[str]]:
     return rows
 
 
-ROWS = [
-    (section, row[0], row)
+ROWS = {
+    f"{section}: {number}": row
     for section in ("Attach the running chat", "Clients", "The threat model")
-    for row in rows_of(section)
-]
+    for number, row in enumerate(rows_of(section), start=1)
+}
 
 
-@pytest.mark.parametrize(
-    "row", [row for _, _, row in ROWS], ids=[f"{section}: {what}"[:80] for section, what, _ in ROWS]
-)
-def test_every_row_names_tests_that_are_there(row: list[str]) -> None:
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_names_tests_that_are_there(name: str) -> None:
+    row = ROWS[name]
     named = re.findall(r"`(tests/[^`]+\.py)::(\w+)`", row[-1])
     assert named
-    for path, name in named:
+    for path, test in named:
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
         kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-        assert name in {node.name for node in ast.walk(tree) if isinstance(node, kinds)}, (path, name)
-        is_law = name[0].isupper()
-        assert is_law == (f"Test{name} = as_test(" in (ROOT / path).read_text(encoding="utf-8")), name
+        assert test in {node.name for node in ast.walk(tree) if isinstance(node, kinds)}, (path, test)
+        is_law = test[0].isupper()
+        assert is_law == (f"Test{test} = as_test(" in (ROOT / path).read_text(encoding="utf-8")), test
 
 
 def test_every_link_within_the_page_leads_somewhere() -> None:

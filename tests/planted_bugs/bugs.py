@@ -490,4 +490,11 @@ BUGS = (
         "        shown = self._of_airy(key.contact_id) or (None if stored is None else self._with_conversations(stored))",
         AIRY + "test_what_airy_says_later_of_a_contact_of_ours_changes_nothing_but_names",
     ),
+    Bug(
+        "a merge in Airy of one conversation's contact moves a whole person",
+        CORE + "airy_merges.py",
+        "        if found.id == source.id:\n",
+        "        if found.id != destination.id:\n",
+        DELETED + "test_a_merge_of_what_airy_has_of_an_alias_does_not_speak_for_the_contact",
+    ),
 )

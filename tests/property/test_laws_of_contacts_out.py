@@ -1,6 +1,5 @@
 """Whatever callers, visitors and Airy's agents do, and in whatever order rows are read: Airy ends with what is here."""
 
-import os
 import random
 from typing import Any
 
@@ -9,9 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests import builders as make
 from tests.airy_world import PARTITIONS, World
-
-SEQUENCES = int(os.environ.get("AIRY_SEQUENCES", "150"))
-"""How many sequences of events each law is tried with."""
+from tests.model.commands import LAW_SEQUENCES
 
 CHANNELS = (make.CHANNEL_ID, make.OTHER_CHANNEL_ID)
 Event = tuple[Any, ...]
@@ -118,7 +115,7 @@ def after(events: list[Event]) -> World:
 
 
 law = settings(
-    max_examples=SEQUENCES,
+    max_examples=2 * LAW_SEQUENCES,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -274,12 +274,6 @@ PLANTED_BUGS = (
         "        shard.start(generation=self._generation, previous=None, on_death=self._shard_died)\n",
     ),
     PlantedBug(
-        "a standby does not end when its partition becomes ours",
-        _SHARDS,
-        "            if source not in (ours if isinstance(occupant, Shard) else followed):\n",
-        "            if source not in (ours if isinstance(occupant, Shard) else followed | ours):\n",
-    ),
-    PlantedBug(
         "somebody stands by who would not be given the partition",
         _ASSIGNMENT,
         "        chosen = [successor] if successor in able else []\n",

@@ -66,6 +66,10 @@ class BatchIdentityTable:
         assert row is None or isinstance(row, Merged)  # noqa: S101 - the key says which kind of row it is
         return row
 
+    def is_stored(self, key: ContactKey) -> bool:
+        """Tell whether a contact has a row."""
+        return self.contact(key) is not None
+
     def airy(self, key: AiryKey) -> AiryRow | None:
         """Return what is known from Airy."""
         row = self._row(key)

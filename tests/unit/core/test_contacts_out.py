@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from airy_identify.core.contacts_out import (
+    ATTRIBUTES,
     AiryWrite,
     Change,
     default_names,
@@ -12,7 +13,7 @@ from airy_identify.core.contacts_out import (
     restated,
     writes_of,
 )
-from airy_identify.core.values import AiryContact, AiryFact, Contact, ContactId
+from airy_identify.core.values import AiryContact, AiryFact, AiryIdentifiers, Contact, ContactId
 from tests.builders import make_contact, make_contact_conversation, make_email, make_phone_number
 
 ADA = "e5fc97f1-2f2d-53c5-85c7-97a83b17e9ff"
@@ -166,30 +167,97 @@ def test_ids_that_java_would_write_in_another_way_are_not_written(text: str, *, 
     assert (restated(a_contact(text), at_ms=1) is not None) is right
 
 
-def test_who_ended_in_another_loses_every_row_that_airy_has_and_its_conversations_go_on() -> None:
+def test_who_ended_in_another_loses_every_row_and_what_only_airy_said_goes_on() -> None:
     ended = a_contact(CHAT, external_id="u1")
     into = a_contact(CHAT, id=BOB)
+    said = {
+        "displayName": "Ada",
+        "title": "Dr.",
+        "via.crm": "7",
+        "locale": "de",
+        f"conversations.{OTHER_CHAT}": "facebook",
+    }
+    ours = AiryFact(key=f"conversations.{CHAT}", text="chatplugin", own=True)
+    unusable = AiryFact(key="conversations.no uuid", text="facebook")
+    there = AiryFact(key="locale", text="en")
     held = {
         ADA: facts(
-            AiryFact(key="displayName", text="Ada"),
-            AiryFact(key="title", text=None),
-            AiryFact(key=f"conversations.{CHAT}", text="chatplugin", own=True),
-            AiryFact(key=f"conversations.{OTHER_CHAT}", text="facebook"),
-        )
+            *(AiryFact(key=key, text=text) for key, text in said.items()), ours, unusable, AiryFact(key="gender")
+        ),
+        BOB: facts(there),
     }
     rows = writes(ended, None, into=into, known=held)
     gone = {row.key for row in rows if row.value is None and row.contact_id == ADA}
-    assert gone == {"displayName", "title", "via.external_id", f"conversations.{CHAT}", f"conversations.{OTHER_CHAT}"}
-    moved = [(row.contact_id, row.key, row.value) for row in rows if row.value is not None]
-    assert moved == [(BOB, f"conversations.{OTHER_CHAT}", "facebook")]
+    assert gone == {*held[ADA], "via.external_id", "via.email", "via.phone", "avatarUrl", "created_at"}
+    went_on = {row.key: row.value for row in rows if row.value is not None}
+    assert went_on == {key: text for key, text in said.items() if key != "locale"}
+    assert {(row.contact_id, row.own) for row in rows if row.value is not None} == {(BOB, False)}
     nowhere = writes(ended, None, into=a_contact(id="no uuid"), known=held)
     assert [row for row in nowhere if row.value is not None] == []
+
+
+@pytest.mark.parametrize(
+    ("there", "goes_on"),
+    [
+        (None, True),
+        (AiryFact(key="displayName", text="Chatplugin cfaa4", own=True), True),
+        (AiryFact(key="displayName", text="Chatplugin cfaa4"), True),
+        (AiryFact(key="displayName", text="Prof. Ada"), False),
+    ],
+)
+def test_a_name_goes_on_to_who_has_none(there: AiryFact | None, *, goes_on: bool) -> None:
+    held = {ADA: facts(AiryFact(key="displayName", text="Ada")), BOB: facts(*([there] if there else []))}
+    rows = writes(a_contact(), None, into=a_contact(CHAT, id=BOB), known=held)
+    assert ("displayName" in {row.key for row in rows if row.value is not None}) is goes_on
+    named = writes(a_contact(), None, into=a_contact(id=BOB, metadata={"display_name": "Bob"}), known=held)
+    assert all(row.value is None for row in named)
+
+
+def test_a_name_that_airy_invented_goes_nowhere() -> None:
+    held = {
+        ADA: facts(
+            AiryFact(key="displayName", text="Sms cfbb5"),
+            AiryFact(key=f"conversations.{OTHER_CHAT}", text="twilio.sms"),
+        )
+    }
+    rows = writes(a_contact(), None, into=a_contact(id=BOB), known=held)
+    assert [row.key for row in rows if row.value is not None] == [f"conversations.{OTHER_CHAT}"]
+
+
+def test_of_whom_only_airy_had_every_row_goes() -> None:
+    change = Change(contact_id=ContactId(ADA))
+    rows = writes_of([change], at_ms=AT_MS, facts_of=lambda _: facts(AiryFact(key="title", text="Dr.")))
+    assert [(row.key, row.value) for row in rows] == [("title", None)]
+
+
+def test_a_conversation_that_is_gained_is_taken_from_who_has_it_in_airy() -> None:
+    key = f"conversations.{CHAT}"
+    change = Change(contact_id=ContactId(ADA), rivals=((ContactId(BOB), key), (ContactId("no uuid"), key)))
+    assert [(row.contact_id, row.key, row.value) for row in writes_of([change], at_ms=1, facts_of=lambda _: {})] == [
+        (BOB, key, None)
+    ]
+
+
+def test_what_airy_has_already_of_whom_we_make_ours_is_not_said_again() -> None:
+    phone = make_phone_number("+5215512345678", key="+525512345678")
+    contact = a_contact(CHAT, external_id="u1", email="a@b.cd", phone_number=phone)
+    given = AiryIdentifiers(external_id="u1", email=contact.email, phone_number=phone)
+    vias = ("via.external_id", "via.email", "via.phone")
+    held = facts(
+        AiryFact(key="created_at", at_ms=1),
+        AiryFact(key=f"conversations.{CHAT}", text="chatplugin"),
+        *(AiryFact(key=key, identifiers=given) for key in vias),
+    )
+    adopted = (f"conversations.{CHAT}", *ATTRIBUTES)
+    assert writes(None, contact, known={ADA: held}, adopted=adopted) == ()
+    others = facts(*held.values(), *(AiryFact(key=key, identifiers=AiryIdentifiers()) for key in vias))
+    assert set(values(writes(None, contact, known={ADA: others}, adopted=adopted))) == set(vias)
 
 
 def test_who_was_forgotten_loses_every_row_and_nothing_goes_on() -> None:
     contact = a_contact(CHAT)
     rows = writes(contact, None)
-    assert values(rows) == dict.fromkeys(["displayName", "created_at", f"conversations.{CHAT}"])
+    assert values(rows) == dict.fromkeys([*ATTRIBUTES, f"conversations.{CHAT}"])
 
 
 def test_a_marker_of_somebody_who_was_none_is_nothing() -> None:
@@ -207,15 +275,23 @@ def test_a_name_that_airy_has_from_somebody_else_stays() -> None:
 
 
 def test_a_contact_that_airy_made_gets_no_invented_name_and_no_other_time() -> None:
-    theirs = facts(AiryFact(key=f"conversations.{CHAT}", text="chatplugin"))
+    theirs = facts(AiryFact(key=f"conversations.{CHAT}", text="chatplugin"), AiryFact(key="created_at", at_ms=1))
     rows = writes(a_contact(CHAT), a_contact(CHAT, external_id="u1"), known={ADA: theirs})
     assert values(rows) == {"via.external_id": "u1"}
+
+
+def test_a_time_that_changes_is_written_whoever_wrote_the_one_before() -> None:
+    theirs = facts(AiryFact(key="created_at", at_ms=1), AiryFact(key="displayName", text="Ada"))
+    rows = writes(a_contact(), a_contact(created_at_ms=7), known={ADA: theirs})
+    assert [(row.key, row.value, row.timestamp_ms) for row in rows] == [("created_at", "7", 7)]
 
 
 def test_a_name_of_ours_that_is_taken_back_becomes_airys_again() -> None:
     named, nameless = a_contact(CHAT, metadata={"display_name": "Ada"}), a_contact(CHAT)
     theirs = facts(
-        AiryFact(key=f"conversations.{CHAT}", text="chatplugin"), AiryFact(key="displayName", text="Ada", own=True)
+        AiryFact(key=f"conversations.{CHAT}", text="chatplugin"),
+        AiryFact(key="created_at", at_ms=1),
+        AiryFact(key="displayName", text="Ada", own=True),
     )
     assert values(writes(named, nameless, known={ADA: theirs})) == {"displayName": "Chatplugin cfaa4"}
 

@@ -8,6 +8,7 @@ from airy_identify.core.values import (
     AiryContact,
     AiryContactKey,
     AiryFact,
+    AiryIdentifiers,
     AiryRecord,
     AliasKey,
     ContactId,
@@ -15,7 +16,7 @@ from airy_identify.core.values import (
     Forgotten,
     RequestId,
 )
-from tests.builders import TENANT, make_contact, make_contact_conversation
+from tests.builders import TENANT, make_contact, make_contact_conversation, make_email
 from tests.tables import InMemoryIdentityTable, make_table
 
 ADA = ContactId("e5fc97f1-2f2d-53c5-85c7-97a83b17e9ff")
@@ -68,12 +69,16 @@ def test_rows_of_ours_and_of_contacts_that_only_airy_has_lead_to_nothing() -> No
 
 
 def test_a_name_that_airy_invented_is_written_over() -> None:
-    named = a_table(metadata={"display_name": "Ada"})
-    assert repair(received(ADA, NAME), None, named) == (write(ADA, "displayName", "Ada"),)
-    assert repair(received(ADA, AiryFact(key="displayName", text="Dr. Ada")), None, named) == ()
-    assert repair(received(ADA, AiryFact(key="title", text="Chatplugin cfaa4")), None, named) == ()
-    assert repair(received(ADA, NAME), None, a_table()) == ()
-    assert repair(received(ADA, NAME), None, a_table(metadata={"display_name": "Chatplugin cfaa4"})) == ()
+    def answer(fact: AiryFact, **metadata: str) -> tuple[AiryWrite, ...]:
+        table = a_table(metadata=metadata)
+        table.rows[AiryContactKey(tenant=TENANT, contact_id=ADA)] = AiryContact(id=ADA, facts=(fact,))
+        return repair(received(ADA, fact), None, table)
+
+    assert answer(NAME, display_name="Ada") == (write(ADA, "displayName", "Ada"),)
+    assert answer(NAME) == ()
+    assert answer(NAME, display_name="Chatplugin cfaa4") == ()
+    assert answer(AiryFact(key="displayName", text="Dr. Ada"), display_name="Ada") == ()
+    assert answer(AiryFact(key="title", text="Chatplugin cfaa4"), display_name="Ada") == ()
 
 
 def test_the_conversation_of_a_deleted_row_is_said_again() -> None:
@@ -95,11 +100,43 @@ def test_the_last_row_of_a_second_contact_says_the_first_ones_again() -> None:
     assert repair(received(None, None, own=True), record, table) == ()
 
 
-def test_what_a_contact_loses_itself_is_not_said_again() -> None:
+def test_what_is_wanted_by_now_is_written_again() -> None:
+    """All keys are ours where nothing of Airy's is left, so its name and time are missing too."""
+    for own in (True, False):
+        record = AiryRecord(contact_id=ADA, key=f"conversations.{CHAT}")
+        rows = repair(received(None, None, own=own), record, a_table())
+        assert {row.key for row in rows} == {f"conversations.{CHAT}", "displayName", "created_at"}
     table = a_table()
-    for key in (f"conversations.{CHAT}", "via.email"):
-        record = AiryRecord(contact_id=ADA, key=key)
-        assert repair(received(None, None, own=True), record, table) == ()
+    known = (AiryFact(key="displayName", text="Dr. Ada"), AiryFact(key="created_at", at_ms=1))
+    table.rows[AiryContactKey(tenant=TENANT, contact_id=ADA)] = AiryContact(id=ADA, facts=known)
+    record = AiryRecord(contact_id=ADA, key="via.email")
+    assert repair(received(None, None, own=True), record, table) == ()
+    assert repair(received(None, None), AiryRecord(contact_id=ContactId("no uuid"), key="title"), table) == ()
+
+
+def test_a_contact_that_airy_could_not_delete_is_not_written() -> None:
+    table = make_table(make_contact(id="no uuid"))
+    record = AiryRecord(contact_id=ContactId("no uuid"), key="displayName")
+    assert repair(received(None, None, own=True), record, table) == ()
+    assert repair(received("no uuid", NAME), None, table) == ()
+
+
+def test_an_identifier_that_differs_is_said_again() -> None:
+    table = a_table(email="a@b.cd")
+    stale = AiryFact(key="via.email", identifiers=AiryIdentifiers(email=make_email("old@b.cd")))
+    same = AiryFact(key="via.email", identifiers=AiryIdentifiers(email=make_email("a@b.cd")))
+    assert repair(received(ADA, stale), None, table) == (write(ADA, "via.email", "a@b.cd"),)
+    assert repair(received(ADA, same), None, table) == ()
+    assert repair(received(ADA, AiryFact(key="via.phone")), None, table) == ()
+
+
+def test_a_conversation_of_another_is_taken_off() -> None:
+    chat = AiryFact(key=f"conversations.{CHAT}", text="chatplugin")
+    for contact_id in ("51abb963-6078-5efb-b888-d8457a7c76f8", SECOND):
+        assert repair(received(contact_id, chat), None, a_table()) == (
+            write(ContactId(contact_id), f"conversations.{CHAT}", None),
+        )
+    assert repair(received(ADA, chat), None, a_table()) == ()
 
 
 def test_nothing_is_said_again_of_what_nobody_has() -> None:

@@ -69,6 +69,8 @@ def test_the_commands_are_these() -> None:
         "completion",
         "skip",
         "skips",
+        "top",
+        "rebuild",
         "verify",
     }
 
@@ -121,6 +123,11 @@ def test_every_help_has_an_example_that_names_the_command(path: tuple[str, ...])
         ("skip", "identity-commands:3:17", "--reason", "x", "--by", "x" * 1001),
         ("verify", "--table", "intake"),
         ("verify", "--partition", "-1"),
+        ("rebuild", "--table", "skips"),
+        ("rebuild", "--answered-to", "7"),
+        ("rebuild", "--answered-to", "7", "--offline", "--partition", "1"),
+        ("rebuild", "--all-at-once", "--offline"),
+        ("rebuild", "--discard-old", "--offline"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
@@ -178,6 +185,9 @@ def test_processes_do_not_start_without_secrets(command: str, missing: list[str]
         ("skip", "identity-commands:0:0", "--reason", "r"),
         ("skips",),
         ("verify",),
+        ("rebuild",),
+        ("rebuild", "--check"),
+        ("rebuild", "--discard-old", "--yes"),
     ],
 )
 def test_kafka_away_is_one_line_and_ends_with_1(arguments: tuple[str, ...]) -> None:
