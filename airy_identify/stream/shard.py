@@ -507,7 +507,7 @@ class Shard:
             place = f"{record.topic}:{record.partition}:{record.offset}"
             raise AgentFailedError(
                 f"{place}: the agent {self.spec.agent} raised {error!r}; mend the cause and restart the worker, or pass "
-                f"the record over: `airy-identify skip {place} --reason …`",
+                f'the record over: `airy-identify skip {place} --reason …` (docs/runbook.md, "A record stops a partition")',
                 record.offset,
             ) from error
         finally:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.kafka.runbook import PAGE, PARTS, RUN, TOOLS, read_entries
 
+ROOT = Path(__file__).parents[2]
 TEXT = PAGE.read_text(encoding="utf-8")
 ENTRIES = read_entries()
 TESTS = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parents[1].glob("kafka/test_*.py"))
@@ -28,3 +29,14 @@ def test_no_command_is_outside_of_the_entries() -> None:
 
 def test_the_tools_of_kafka_that_are_named_are_those_that_tests_have() -> None:
     assert set(re.findall(r"kafka-[a-z-]+\.sh", TEXT)) == set(TOOLS)
+
+
+def test_messages_name_entries_that_exist() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "airy_identify").rglob("*.py")]
+    named = {
+        title.replace("\\", "").rstrip('"')
+        for source in sources
+        for title in re.findall(r'docs/runbook\.md, \\?"([^"]+)"', source)
+    }
+    assert len(named) >= 7
+    assert named <= set(ENTRIES)

@@ -13,7 +13,7 @@ from typing import Any
 
 import jwt
 import pytest
-from aiokafka.admin import RecordsToDelete
+from aiokafka.admin import NewPartitions, RecordsToDelete
 from aiokafka.structs import TopicPartition
 from pydantic import SecretStr
 
@@ -23,7 +23,7 @@ from airy_identify.ops.generations import read_generations
 from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.settings import Settings
 from airy_identify.stream.store import Store, StoreMemory
-from airy_identify.topics import CONVERSATION, IDENTITY, of_generation
+from airy_identify.topics import CONTACTS, CONVERSATION, IDENTITY, INTAKE, of_generation
 from airy_identify.wire.resume_token import decode_secret
 from airy_identify.wire.rows import PROGRESS_KEY
 from airy_identify.wire.schemas import Schemas, decode, schema_directory
@@ -308,6 +308,56 @@ async def a_row(house: House, partition: int) -> bytes:
     kept = {record.key: record.value for record in records if record.partition == partition}
     key: bytes = next(key for key, row in kept.items() if row is not None and key != PROGRESS_KEY)
     return key
+
+
+async def test_a_log_that_has_lost_what_was_not_applied(house: House, tmp_path: Path) -> None:
+    requests = house.settings.topic_names.requests
+    await ask_here(house, count=1)
+    await house.until_nothing_is_left()
+    assert await house.worker.terminate() == 0
+    end = await ask_here(house, count=5)
+    async with connect(house.settings.kafka_bootstrap_servers) as admin:
+        await admin.delete_records({TopicPartition(requests, 0): RecordsToDelete(end - 1)})
+    house.worker.start()
+    await house.until_it_says(f"{requests}:0: offset", f"but the log holds {end - 1} to {end - 1}", "docs/runbook.md")
+    answered = len(await read(house.settings, house.settings.topic_names.responses))
+    async with entry("A log has lost records that were not applied", tmp_path) as book:
+        book.use(house.settings, house.worker, TABLE=INTAKE, PARTITION="0", LAST_GONE=str(end - 2))
+        assert f"holds offsets {end - 1} to {end - 1}" in await book.run("Check")
+        await book.run("Act")
+        await verified(book)
+
+    async def one_more() -> bool:
+        return len(await read(house.settings, house.settings.topic_names.responses)) == answered + 1
+
+    await poll(one_more, "the request that is left was not answered")
+
+
+async def ask_here(house: House, *, count: int) -> int:
+    """Put requests on partition 0; return the offset after them."""
+    request = json.dumps({"channel_id": house.channel, "external_id": str(uuid.uuid4())}).encode()
+    requests = house.settings.topic_names.requests
+    await produce(house.settings, requests, *((None, request, ()) for _ in range(count)), partition=0)
+    records = await read(house.settings, requests)
+    return 1 + max(int(record.offset) for record in records if record.partition == 0)
+
+
+async def test_a_changelog_with_more_partitions(house: House, tmp_path: Path) -> None:
+    names = house.settings.topic_names
+    assert await house.worker.terminate() == 0
+    changelog = names.changelog(CONTACTS)
+    async with connect(house.settings.kafka_bootstrap_servers) as admin:
+        (described,) = await admin.describe_topics([changelog])
+        count = len(described["partitions"])
+        await admin.create_partitions({changelog: NewPartitions(count + 1)})
+    house.worker.start()
+    assert await house.worker.ended() == 1
+    async with entry("A changelog has other partitions", tmp_path) as book:
+        book.use(house.settings, house.worker, TABLE=CONTACTS)
+        ran = await book.try_to("Check")
+        assert f"{changelog}: has {count + 1} partitions, not {count}" in ran.output + ran.errors
+        await book.start("Act", house.worker).until_ready()
+        await verified(book)
 
 
 @pytest.fixture
