@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore soak contacts bench-failover scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore soak contacts bench-failover rebuild scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,7 @@ CONTACTS ?= 1000000
 AIRY_CONTACTS = $(if $(filter file,$(origin CONTACTS)),100000,$(CONTACTS))
 MESSAGES ?= 100000
 ROWS ?= 1000000
+REBUILD_MESSAGES = $(if $(filter file,$(origin MESSAGES)),2000000,$(MESSAGES))
 REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
 PROCESSES ?= 2
@@ -82,6 +83,9 @@ bench: $(READY) ## Throughput, latency and CPU share through real topics
 
 scale: $(READY) ## What an identify costs, and a contact takes, with CONTACTS=1000000 of them
 	@$(BIN)/python -m benchmarks.scale --contacts $(CONTACTS)
+
+rebuild: $(READY) ## Rebuild CONTACTS=1000000 and MESSAGES=2000000 under traffic, killed once, verified
+	@REBUILD_CONTACTS=$(CONTACTS) REBUILD_MESSAGES=$(REBUILD_MESSAGES) $(BIN)/python -m pytest -q -s tests/kafka/test_rebuild_under_traffic.py
 
 bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer (CONTACTS=1000000)
 	@$(BIN)/python -m benchmarks.restore --contacts $(CONTACTS)

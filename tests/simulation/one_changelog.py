@@ -1,5 +1,6 @@
 """One changelog on a broker in memory, a store, a clock and a loop: for cases that the dice bring about too seldom."""
 
+import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -35,6 +36,15 @@ class World:
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         with self.clock.everywhere():
             return self.loop.run_until_complete(work)
+
+    def finish(self) -> None:
+        """End what still waits on the loop, and the loop."""
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self.run(asyncio.wait(left))
+        self.loop.close()
 
     async def restore(self, on_step: Callable[[int], None] = lambda _: None, known_at_ms: int | None = None) -> None:
         def step() -> None:

@@ -97,7 +97,7 @@ class Following(World):
 def world(tmp_path: Path) -> Iterator[Following]:
     made = Following(tmp_path)
     yield made
-    made.loop.close()
+    made.finish()
 
 
 def test_it_follows_and_says_how_far_it_is_behind(world: Following) -> None:
@@ -312,4 +312,4 @@ def test_whatever_happens_the_store_becomes_its_changelog(tmp_path: Path) -> Non
         story = Story(tmp_path / str(seed), seed)
         (tmp_path / str(seed)).mkdir()
         story.run(story.live())
-        story.loop.close()
+        story.finish()

@@ -38,12 +38,7 @@ def current(**over: object) -> Generation:
 def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
-    left = asyncio.all_tasks(made.loop)
-    for task in left:
-        task.cancel()
-    if left:
-        made.run(asyncio.wait(left))
-    made.loop.close()
+    made.finish()
 
 
 def wire() -> Wire:

@@ -22,7 +22,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.store.close()
-    made.loop.close()
+    made.finish()
 
 
 def test_a_restore_that_is_cut_short_leaves_the_store_as_old_as_it_was(world: World) -> None:

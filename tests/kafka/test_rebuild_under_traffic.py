@@ -1,0 +1,169 @@
+"""A rebuild under traffic, killed on the way, of a table as large as one likes: `make rebuild CONTACTS= MESSAGES=`.
+
+`verify` is well before, while and after it; no answer comes twice, nobody gets another id; and a second rebuild of the
+same logs, elsewhere and all at once, gives the same digests.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from airy_identify.ops.topics import read_topics
+from airy_identify.topics import CONVERSATION, IDENTITY
+from airy_identify.wire.generations import WANTED
+from tests.kafka.commands import call
+from tests.kafka.rebuilding import PARTITION, PARTITIONS, Home, MakeInstallation, Rebuilding, home
+
+CONTACTS = int(os.environ.get("REBUILD_CONTACTS", "150"))
+MESSAGES = int(os.environ.get("REBUILD_MESSAGES", "300"))
+WAIT_S = 60.0 + (CONTACTS + MESSAGES) / 100
+TRAFFIC_EVERY_S = 0.25
+
+
+async def until(condition: Any, what: str) -> None:
+    """Wait for a condition as long as so many records may take."""
+    async with asyncio.timeout(WAIT_S):
+        while not await condition():
+            assert what
+            await asyncio.wait({asyncio.create_task(asyncio.sleep(0.1))})
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    began_s = time.monotonic()
+    yield
+    print(f"{what}: {time.monotonic() - began_s:.1f} s")  # noqa: T201
+
+
+async def test_under_traffic_and_killed_on_the_way(make_installation: MakeInstallation, tmp_path: Path) -> None:
+    """A rebuild is killed while it builds, the worker when the switch is offered; nothing is lost, repeated or changed."""
+    rebuilds: list[Rebuilding] = []
+    async with home(make_installation, tmp_path, people=CONTACTS) as here:
+        began_s = time.monotonic()
+        await asyncio.gather(here.identify(CONTACTS), here.say(MESSAGES))
+        await until(here.settled, "not applied")
+        speed = CONTACTS / (time.monotonic() - began_s)
+        with told("verify before"):
+            await here.verdicts("--all-sides")
+        stop = asyncio.create_task(asyncio.Event().wait())
+        calling = asyncio.create_task(traffic(here, stop, speed / 4))
+        try:
+            with told("the rebuild, killed once, beside verify"):
+                await killed_and_gone_on_with(here, tmp_path, rebuilds)
+            assert not calling.done(), "requests came all the time"
+        finally:
+            stop.cancel()
+            await asyncio.wait({calling})
+            for each in rebuilds:
+                each.kill()
+        calling.result()
+        await until(here.settled, "not applied any more")
+        await here.assert_answered_once()
+        current = await here.decided()
+        assert {(each.agent, each.partition, each.generation) for each in current} == {
+            (table, number, 2) for table in (IDENTITY, CONVERSATION) for number in range(PARTITIONS)
+        }
+        with told("verify after"):
+            verdicts = await here.verdicts("--all-sides")
+        _, metrics = await here.worker.status("/metrics")
+        assert f'airy_identify_table_generation{{agent="{IDENTITY}",partition="{PARTITION}"}} 2.0' in metrics
+        with told("a second rebuild, elsewhere, all at once"):
+            await two_rebuilds_of_one_log_give_the_same(here, tmp_path, verdicts)
+        await what_nobody_uses_is_thrown_away(here)
+        print(f"outages: {outages(here)}")  # noqa: T201
+
+
+async def traffic(here: Home, stop: asyncio.Task[Any], requests_per_second: float) -> None:
+    """Ask on and on."""
+    while not stop.done():
+        await here.identify(max(1, min(200, round(requests_per_second * TRAFFIC_EVERY_S))))
+        await asyncio.wait({stop}, timeout=TRAFFIC_EVERY_S)
+
+
+async def killed_and_gone_on_with(here: Home, directory: Path, rebuilds: list[Rebuilding]) -> None:
+    chosen = ("--table", IDENTITY, "--partition", str(PARTITION))
+    first = Rebuilding(here.beside, directory / "first.log", *chosen)
+    rebuilds.append(first)
+
+    async def building() -> bool:
+        assert first.runs, first.said
+        return f"{IDENTITY} {PARTITION}: building" in first.said
+
+    await until(building, "it did not begin")
+    first.kill()
+    second = Rebuilding(here.beside, directory / "second.log", "--wait", str(WAIT_S))
+    rebuilds.append(second)
+    verifying = asyncio.create_task(here.verdicts())
+
+    async def offered() -> bool:
+        assert second.runs, second.said
+        return any(each.partition == PARTITION for each in await here.decided(WANTED))
+
+    await until(offered, "it was not offered")
+    here.worker.kill()
+    await here.worker.start().until_ready()
+    assert await second.ended() == 0, second.said
+    assert f"OK      {IDENTITY} {PARTITION}: generation 2" in second.said
+    assert all(verdict["ok"] for verdict in await verifying)
+
+
+async def two_rebuilds_of_one_log_give_the_same(here: Home, directory: Path, verdicts: list[dict[str, Any]]) -> None:
+    """Another machine, other directories, all at once: the digests are those of before."""
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    code, output, errors = await here.rebuild("--all-at-once", "--json", "--work-dir", str(elsewhere))
+    assert code == 0, errors
+    rebuilt = json.loads(output)
+    digests = {(each["table"], each["partition"]): each["digest"] for each in rebuilt if each["digest"]}
+    before = {(each["table"], each["partition"]): each["digests"]["log"] for each in verdicts}
+    assert digests == {place: before[place] for place in digests}
+    assert len(digests) >= 3
+    assert {each["generation"] for each in rebuilt} == {3}
+
+
+async def what_nobody_uses_is_thrown_away(here: Home) -> None:
+    names = here.settings.topic_names
+    code, _, errors = await here.rebuild("--discard-old")
+    assert code == 1, "nobody is there to say yes"
+    assert "Delete them?" in errors
+    code, output, errors = await here.rebuild("--discard-old", "--yes", "--json")
+    assert code == 0, errors
+    discarded = json.loads(output)
+    former = [names.changelog(table, number) for table in (IDENTITY, CONVERSATION) for number in (1, 2)]
+    assert discarded["topics"] == former
+    assert len(discarded["directories"]) == 4 * PARTITIONS
+    assert not any(map(os.path.exists, discarded["directories"]))
+    for command in (("topics", "check"), ("topics", "create"), ("state", "stats")):
+        code, _, errors = await call(here.settings, *command)
+        assert code == 0, errors
+    assert await read_topics(here.settings.kafka_bootstrap_servers, former) == {}, "and they are not made again"
+    assert await here.worker.terminate() == 0
+    here.worker.wipe()
+    await here.worker.start().until_ready()
+    await here.identify(20)
+    await until(here.settled, "not applied")
+    await here.assert_answered_once()
+
+
+def outages(here: Home) -> dict[str, str]:
+    """How long each shard stood still when it turned, by the worker's log."""
+    found: dict[str, str] = {}
+    turned: dict[str, datetime] = {}
+    for line in here.worker.log_file.read_text().splitlines():
+        said = json.loads(line) if line.startswith("{") else {}
+        words = str(said.get("event", "")).split()
+        if words[:1] != ["shard"] or len(words) < 3:
+            continue
+        at = datetime.fromisoformat(said["timestamp"])
+        if words[2] == "turns":
+            turned[words[1]] = at
+        elif words[2] == "open:" and words[1] in turned:
+            took_s = (at - turned.pop(words[1])).total_seconds()
+            found[words[1]] = f"{found[words[1]]}, {took_s:.3f} s" if words[1] in found else f"{took_s:.3f} s"
+    return found
