@@ -163,7 +163,7 @@ async def until_ready(
     session: aiohttp.ClientSession, workers: list[Process], settings: Settings, standbys: int
 ) -> None:
     """Wait until every shard runs, and every standby has come to the end of its changelog."""
-    wanted = 3 * settings.partitions + AIRY_PARTITIONS
+    wanted = 3 * settings.partitions + 2 * AIRY_PARTITIONS
     async with asyncio.timeout(READY_S):
         while True:
             for worker in workers:

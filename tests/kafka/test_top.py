@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from tests.kafka.service import Service, poll
+from tests.kafka.service import Service, poll, shard_count
 
 
 async def test_it_shows_what_a_service_is_doing(service: Service) -> None:
@@ -19,7 +19,7 @@ async def test_it_shows_what_a_service_is_doing(service: Service) -> None:
         output, _ = await program.communicate()
         assert program.returncode == 0
         text = output.decode()
-        return text if text.count("running") == 3 * service.settings.partitions + 10 else None
+        return text if text.count("running") == shard_count(service.settings) else None
 
     text = await poll(one_frame, "not every shard is shown as running")
     assert "does not answer" in next(line for line in text.splitlines() if gone in line)
