@@ -127,6 +127,7 @@ def test_what_airy_says_later_of_a_contact_of_ours_changes_nothing_but_names() -
     slip = table.identify(email="a@b.cd")
     assert (slip.contact.email, slip.contact.phone_number, slip.contact.display_name) == ("a@b.cd", None, "Ada")
     assert table.identify(email="new@b.cd").created_contact
+    assert table.identify(phone_number="+491").created_contact
 
 
 def test_a_released_e_mail_does_not_come_back_with_rows_of_airy() -> None:
