@@ -260,19 +260,14 @@ class PartitionRebuild:
 
     async def _find_answered(self, progress: Progress | None) -> Answered:
         """Return up to where the log was answered. Raises `RebuildError` when the log is shorter than that."""
+        evidence = Evidence(
+            clients=self._how.clients, group_id=self._how.app_id, directories=self._stores, scratch=self._directory
+        )
+        current = self._how.generations.book.current(self._table.name, self._number)
         consumer = await self._consumer()
-        log = await range_of(consumer, self.new.place.log) or LogRange(self.new.place.log, 0, 0)
+        found, log = await evidence.answered(progress, current, self.new.place.log, consumer)
         if self._how.answered_to is not None:
             found = Answered(offset=self._how.answered_to, source="--answered-to", exact=True)
-        else:
-            evidence = Evidence(
-                clients=self._how.clients,
-                group_id=self._how.app_id,
-                directories=self._stores,
-                scratch=self._directory,
-            )
-            current = self._how.generations.book.current(self._table.name, self._number)
-            found = await evidence.answered(progress, current, log, consumer)
         if found.offset is not None and found.offset >= log.end:
             raise RebuildError(
                 f"{self.place}: offset {found.offset} was answered ({found.source} says so), but the log ends before: it was "

@@ -114,38 +114,42 @@ class Evidence:
     scratch: Path
 
     async def answered(
-        self, running: Progress | None, current: Generation | None, log: LogRange, consumer: AIOKafkaConsumer
-    ) -> Answered:
-        """Return up to where the log was answered. `running` is what the changelog says, `current` the last rebuild.
+        self, running: Progress | None, current: Generation | None, log: TopicPartition, consumer: AIOKafkaConsumer
+    ) -> tuple[Answered, LogRange]:
+        """Return up to where the log was answered, and the log's range, asked for after everything else.
 
-        Whichever says most is right: a changelog may have lost its end. The group's offset stands behind control
-        records too, so what counts is the last record before it. Raises `KafkaError`.
+        `running` is what the changelog says, `current` the last rebuild. Whichever says most is right: a changelog may
+        have lost its end. The group's offset stands behind control records too, so what counts is the last record before
+        it. Raises `KafkaError`.
         """
         best = Answered(offset=None, source="nothing: the log was never applied", exact=True)
         if running is not None:
             best = Answered(offset=running.offset, source="the running changelog", exact=True)
         handed_over_at = None if current is None else current.handed_over_at
-        if handed_over_at is not None and handed_over_at > (-1 if best.offset is None else best.offset):
+        if handed_over_at is not None and handed_over_at > _offset(best):
             # The shard has not got there yet with the table that it turned to.
             best = Answered(offset=handed_over_at, source="the last rebuild", exact=running is not None)
-        committed = await committed_offset(self.clients, self.group_id, log.partition)
-        last = await last_before(consumer, log, committed)
-        told = min(committed - 1, log.begin - 1) if last is None else int(last.offset)
-        if committed > log.end:
+        committed = await committed_offset(self.clients, self.group_id, log)
+        stores = [
+            (directory, read_progress(directory, self.scratch / f"beside-{number}"))
+            for number, directory in enumerate(self.directories)
+        ]
+        found = await range_of(consumer, log) or LogRange(log, 0, 0)
+        last = await last_before(consumer, found, committed)
+        told = min(committed - 1, found.begin - 1) if last is None else int(last.offset)
+        if committed > found.end:
             told = committed - 1  # of a log that was longer
-        if told > (-1 if best.offset is None else best.offset):
+        if told > _offset(best):
             best = Answered(offset=told, source="the group's committed offset", exact=False)
-        for number, directory in enumerate(self.directories):
-            progress = read_progress(directory, self.scratch / f"beside-{number}")
-            if (
-                progress is None
-                or progress.offset < (best.offset or 0)
-                or (best.exact and progress.offset == best.offset)
-            ):
-                continue
-            if await _fits(consumer, log, progress):
+        for directory, progress in stores:
+            further = progress is not None and (progress.offset, not best.exact) > (_offset(best), False)
+            if progress is not None and further and await _fits(consumer, found, progress):
                 best = Answered(offset=progress.offset, source=f"the directory {directory}", exact=False)
-        return best
+        return best, found
+
+
+def _offset(answered: Answered) -> int:
+    return -1 if answered.offset is None else answered.offset
 
 
 async def _fits(consumer: AIOKafkaConsumer, log: LogRange, progress: Progress) -> bool:

@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 
 from airy_identify.kafka import KafkaClients, close_client
 from airy_identify.stream.opening import LogRange, read_range
-from airy_identify.stream.rebuild_evidence import Answered, Evidence, RunningTable, range_of
+from airy_identify.stream.rebuild_evidence import Answered, Evidence, RunningTable
 from airy_identify.stream.rebuild_table import RebuiltTable
 from airy_identify.wire.generations import FIRST, Generation
 
@@ -59,9 +59,6 @@ class Planning:
         try:
             for consumer in consumers:
                 await consumer.start()
-            found = await range_of(consumers[0], log)
-            if found is None:
-                found = LogRange(log, 0, 0)
             running = await RunningTable(consumers[1], changelog).look()
             with tempfile.TemporaryDirectory(prefix="airy-identify-rebuild-") as scratch:
                 evidence = Evidence(
@@ -70,7 +67,7 @@ class Planning:
                     directories=directories,
                     scratch=Path(scratch),
                 )
-                answered = await evidence.answered(running, current, found, consumers[0])
+                answered, found = await evidence.answered(running, current, log, consumers[0])
             began_at_ms = await _time_of_first(consumers[0], found)
         finally:
             for consumer in consumers:

@@ -43,7 +43,7 @@ class World:
         for task in left:
             task.cancel()
         if left:
-            self.run(asyncio.wait(left))
+            self.run(asyncio.wait(left, timeout=60.0))
         self.loop.close()
 
     async def restore(self, on_step: Callable[[int], None] = lambda _: None, known_at_ms: int | None = None) -> None:

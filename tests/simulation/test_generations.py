@@ -11,7 +11,6 @@ from aiokafka.errors import ProducerFenced
 from aiokafka.structs import TopicPartition
 
 from airy_identify.stream.generations import rebuild_id
-from airy_identify.stream.opening import LogRange
 from airy_identify.stream.rebuild_evidence import Evidence
 from airy_identify.stream.shard_parts import ShardState
 from airy_identify.topics import IDENTITY
@@ -112,7 +111,7 @@ def test_a_table_that_has_not_caught_up_yet_was_answered_further_than_it_stands(
     stands = Progress(offset=3, fingerprint=bytes(16))
 
     async def look(generation: Generation | None) -> tuple[int | None, bool]:
-        answered = await evidence.answered(stands, generation, LogRange(LOG, 0, 20), clients.consumer())
+        answered, _ = await evidence.answered(stands, generation, LOG, clients.consumer())
         return answered.offset, answered.exact
 
     assert world.run(look(current(handed_over_at=16))) == (16, True)
