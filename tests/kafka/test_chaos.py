@@ -107,7 +107,7 @@ async def every_shard_runs(settings: Settings, worker: ServiceProcess) -> bool:
     running = [
         line for line in metrics.splitlines() if line.startswith("airy_identify_shard_state") and "running" in line
     ]
-    return len(running) == 3 * settings.partitions + AIRY_PARTITIONS
+    return len(running) == 3 * settings.partitions + 2 * AIRY_PARTITIONS
 
 
 def rows_of_stores(data_dir: Path, app_id: str, agent: str, partitions: int) -> dict[int, Rows]:
