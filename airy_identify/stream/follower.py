@@ -118,8 +118,10 @@ class Follower:
         """Return when the directory is free. Clients may still be closing: `task` ends after that."""
         if self.task is not None:
             free = asyncio.ensure_future(self._free.wait())
-            await asyncio.wait({self.task, free}, return_when=asyncio.FIRST_COMPLETED)
-            free.cancel()
+            try:
+                await asyncio.wait({self.task, free}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                free.cancel()
 
     async def _run(self, previous: Occupant | None) -> None:
         if previous is not None:

@@ -474,8 +474,10 @@ class Shard:
             while self.wanted and not task.done():
                 self._decided.clear()
                 decided = asyncio.ensure_future(self._decided.wait())
-                await asyncio.wait({task, decided}, return_when=asyncio.FIRST_COMPLETED)
-                decided.cancel()
+                try:
+                    await asyncio.wait({task, decided}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    decided.cancel()
             if not task.done():
                 return False
             task.result()
