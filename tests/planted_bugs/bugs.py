@@ -345,8 +345,8 @@ BUGS = (
     Bug(
         "the start of a conversation depends on the order of its messages",
         CORE + "airy_contacts.py",
-        "_start(known) <= _start(told)",
-        "_start(known) >= _start(told)",
+        "isinstance(known, SeenConversation) and _start(known) <= _start(told)",
+        "isinstance(known, SeenConversation)",
         ROWS + "test_any_order_gives_the_same_tables_and_the_same_answers_later",
     ),
     Bug(
