@@ -14,7 +14,6 @@ rows of contacts that are no more. So:
   what was written again.
 - A name that Airy invented over one that somebody gave here is written over, and so is an identifier that differs: Airy
   writes all rows of a contact anew with every change, from what it had read, and identifiers are decided here.
-
 - A name, picture or time of ours that is not what it is by now is said again.
 
 A row of ours that says what is so leads to nothing, and every other row to a few at most: so this ends.
@@ -118,6 +117,8 @@ def _overtaken(
 ) -> tuple[AiryWrite, ...]:
     """Return what is to be said again, because it changed while Airy had its own, and a row of ours was on its way."""
     if contact.id != received.contact_id or fact.key not in {DISPLAY_NAME, AVATAR_URL, CREATED_AT}:
+        return ()
+    if fact.text is None and fact.at_ms is None:  # too long to be kept: whether it is what it was nobody can tell
         return ()
     value = wanted(contact, facts_by_key(read_facts(table, received.tenant, contact.id))).get(fact.key)
     if value is None or value in {fact.text, str(fact.at_ms)}:

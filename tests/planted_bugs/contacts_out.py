@@ -74,6 +74,13 @@ CONTACTS_OUT_BUGS = (
         REPAIRS + "rows_of_ours_and_of_contacts_that_only_airy_has_lead_to_nothing",
     ),
     Bug(
+        "a name that is too long to be kept is said again for ever",
+        REPAIR,
+        "    if fact.text is None and fact.at_ms is None:",
+        "    if fact is None:",
+        LAW + "airy_ends_with_one_contact_for_each_of_ours",
+    ),
+    Bug(
         "a contact that only Airy had stays when it ends in another",
         AGENT,
         "if isinstance(key, AliasKey) and row is not None and key.contact_id not in changes:",

@@ -7,11 +7,14 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from airy_identify.core.contacts_out import own_name
+from airy_identify.intake.contact_rows import TEXT_CHARACTERS_MAX
 from tests import builders as make
 from tests.airy_world import PARTITIONS, World
 from tests.model.commands import LAW_SEQUENCES
 
 CHANNELS = (make.CHANNEL_ID, make.OTHER_CHANNEL_ID)
+LONG = "x" * (TEXT_CHARACTERS_MAX + 1)
+"""A name that is not kept of Airy's rows."""
 Event = tuple[Any, ...]
 
 small = st.integers(0, 5)
@@ -22,7 +25,9 @@ identified = st.tuples(
     st.sampled_from([None, "a@b.cd", "c@d.ef"]),
     st.sampled_from([True, True, False]),
     st.sampled_from([None, "d1", "d2"]),
-    st.sampled_from([{}, {}, {"display_name": "Ada"}, {"avatar_url": "https://a"}, {"display_name": None}]),
+    st.sampled_from(
+        [{}, {}, {"display_name": "Ada"}, {"avatar_url": "https://a"}, {"display_name": None}, {"display_name": LONG}]
+    ),
     st.sampled_from([CHANNELS[0], CHANNELS[0], CHANNELS[1]]),
     st.sampled_from([0, 0, 0, 1]),
 )

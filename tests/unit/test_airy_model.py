@@ -79,6 +79,24 @@ def test_only_bytes_that_differ_move_a_conversation_back() -> None:
     assert airy.map[CHAT][f"conversations.{CHAT}"].contact_id == ADA
 
 
+def test_a_row_said_again_before_the_other_contact_is_gone_may_be_in_vain() -> None:
+    """So tombstones are waited for (`airy_identify.stream.airy_pace`): here Airy applies the first of them last."""
+    airy = ada()
+    put(airy, row(BOB, "displayName", "Bob"), row(BOB, f"conversations.{CHAT}"))
+    name, chat = row(BOB, "displayName").record_key, row(BOB, f"conversations.{CHAT}").record_key
+    again = row(ADA, f"conversations.{CHAT}", timestamp=2)
+    airy.read(0, again.record_key, again)
+    airy.settle()
+    airy.read(sum(name.encode()) % 7, name, None)
+    airy.settle()
+    airy.read(sum(chat.encode()) % 7, chat, None)
+    airy.settle()
+    assert airy.contacts.keys() == {ADA}
+    assert airy.map[CHAT][f"conversations.{CHAT}"].contact_id == BOB
+    put(airy, row(ADA, f"conversations.{CHAT}", timestamp=3))
+    assert airy.info(conversation_id=CHAT) == airy.info(contact_id=ADA)
+
+
 def test_a_name_deleted_first_comes_back_with_the_next_message() -> None:
     airy = ada()
     name = row(ADA, "displayName").record_key

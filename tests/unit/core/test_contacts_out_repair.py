@@ -81,6 +81,7 @@ def test_a_row_of_ours_that_was_overtaken_is_said_again() -> None:
     assert answer(AiryFact(key="created_at", at_ms=7, own=True)) == ()
     assert answer(AiryFact(key="avatarUrl", text="https://a", own=True)) == ()
     assert answer(AiryFact(key="title", text="Dr.", own=True)) == ()
+    assert answer(AiryFact(key="displayName", own=True)) == ()
 
 
 def test_a_name_that_airy_invented_is_written_over() -> None:
