@@ -77,7 +77,11 @@ class Entry:
     async def try_to(self, step: str, **variables: str) -> Ran:
         """Run a step as printed, whether it succeeds or not."""
         self.left.discard(step)
-        snippet = Snippet(files={}, commands=self.steps[step], installs={})
+        return await self.run_commands(self.steps[step], **variables)
+
+    async def run_commands(self, commands: str, **variables: str) -> Ran:
+        """Run some of the commands, as they are."""
+        snippet = Snippet(files={}, commands=commands, installs={})
         return await run_snippet(snippet, self._directory, self.variables | variables, programs=self._programs)
 
     def start(self, step: str, process: ServiceProcess, **variables: str) -> ServiceProcess:
