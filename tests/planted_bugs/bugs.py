@@ -55,7 +55,7 @@ BUGS = (
     Bug(
         "both keep the conversations after an unmerge",
         CORE + "parting.py",
-        "conversations=tuple(each for each in contact.conversations if each.id not in conversation_ids),",
+        "conversations=tuple(each for each in contact.conversations if each.id not in had),",
         "conversations=contact.conversations,",
         TABLE + "EveryConversationHasOneOwner",
     ),
