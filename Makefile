@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore soak contacts scale rebuild lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore soak contacts bench-failover rebuild scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,7 @@ SEEDS ?= 1000
 CONTACTS ?= 1000000
 AIRY_CONTACTS = $(if $(filter file,$(origin CONTACTS)),100000,$(CONTACTS))
 MESSAGES ?= 100000
+ROWS ?= 1000000
 REBUILD_MESSAGES = $(if $(filter file,$(origin MESSAGES)),2000000,$(MESSAGES))
 REQUESTS ?= 5000
 # Tests of real processes mostly wait; two at a time are ready in little more than half the time.
@@ -91,6 +92,8 @@ bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer 
 
 soak: $(READY) ## A worker's memory over time, at half of full speed for MINUTES=10 or more
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+bench-failover: $(READY) ## How long callers wait after kill -9 of a worker, without and with a standby (ROWS=1000000)
+	@$(BIN)/python -m benchmarks.failover --rows $(ROWS)
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
 	@$(PIP_INSTALL) uv==$(UV_VERSION)
@@ -98,7 +101,7 @@ lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two 
 	@$(COMPILE) --custom-compile-command "make lock" --group dev --output-file requirements-dev.lock
 
 clean: ## Remove .venv and everything that tools have left here
-	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/kafka/spring/target tests/node/*/node_modules
+	@rm -rf $(VENV) .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist tests/kafka/spring/target examples/spring/target tests/node/*/node_modules
 
 # A virtual environment with what it takes to run the service, and the service itself.
 $(INSTALLED): requirements.lock pyproject.toml

@@ -12,6 +12,7 @@ from airy_identify.ops.commands.base import (
     print_json,
     settings_of_environment,
 )
+from airy_identify.ops.commands.clients import clients
 from airy_identify.ops.commands.completion import completion
 from airy_identify.ops.commands.config import config
 from airy_identify.ops.commands.dead_letters import dead_letters
@@ -23,6 +24,7 @@ from airy_identify.ops.commands.rebuild import Reach, RebuildOptions, Rebuilt, m
 from airy_identify.ops.commands.schemas import schemas
 from airy_identify.ops.commands.skips import skip, skips
 from airy_identify.ops.commands.state import state
+from airy_identify.ops.commands.top import top
 from airy_identify.ops.commands.topics import topics
 from airy_identify.ops.commands.verify import Verdict, VerifyOptions, make_verify_command
 from airy_identify.settings import BRIDGE_REQUIRES, WORKER_REQUIRES, Settings
@@ -104,6 +106,8 @@ _COMMANDS = (
     dead_letters,
     skip,
     skips,
+    clients,
+    top,
     config,
     completion,
 )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import time
@@ -19,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from airy_identify.core.values import ConversationId, TenantId
 from airy_identify.intake.channel_reader import ChannelReader
 from airy_identify.intake.channels import ChannelDirectory
+from airy_identify.intake.clients import load_clients
 from airy_identify.intake.contact_rows import ContactRows
 from airy_identify.intake.policy import IntakePolicy, Stamp
 from airy_identify.kafka import KafkaClients
@@ -30,14 +32,22 @@ from airy_identify.ops.commands.verify import VerifyOptions
 from airy_identify.ops.errors import KafkaUnreachableError, OpsError, TopicsError
 from airy_identify.ops.generations import current_numbers, read_generations, table_partitions
 from airy_identify.ops.topics import check_topics, create_topics, missing_of_airy, read_topics
-from airy_identify.registry import RegistryClient, SchemaResolver, wait_for_ids
+from airy_identify.registry import (
+    RegistryClient,
+    RegistryRefusedError,
+    SchemaResolver,
+    wait_for_ids,
+    wait_for_registered,
+)
 from airy_identify.settings import Settings
 from airy_identify.stream.agents.contacts import ContactsAgent
+from airy_identify.stream.agents.contacts_out import ContactsOut
 from airy_identify.stream.agents.conversation import ConversationAgent, NoSigner
 from airy_identify.stream.agents.identity import IdentityAgent
 from airy_identify.stream.agents.intake import IntakeAgent
 from airy_identify.stream.agents.messages import MessagesAgent
 from airy_identify.stream.agents.replies import DeadLetters
+from airy_identify.stream.airy_pace import AiryPace
 from airy_identify.stream.app import AgentSpec, Process
 from airy_identify.stream.control import ControlReader
 from airy_identify.stream.errors import StreamError
@@ -54,7 +64,7 @@ from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.verification import TableSpec, Verdict, Verification
 from airy_identify.stream.watchdog import WatchdogLimits
 from airy_identify.stream.worker import SchemasNotReadyError, TopicsNotReadyError, Worker, WorkerParts
-from airy_identify.subjects import answer_subject, schema_text
+from airy_identify.subjects import answer_subject, contacts_schema_text, contacts_subject, schema_text
 from airy_identify.telemetry import (
     BridgeMetrics,
     SchemaRegistryMetrics,
@@ -77,11 +87,14 @@ from airy_identify.topics import (
 from airy_identify.web.app import make_app
 from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import BodyLimits
+from airy_identify.web.callers import Callers
+from airy_identify.web.client_book import ClientBook
 from airy_identify.web.commands import CommandDoor
 from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.replies import AskLimits, KafkaAsker
 from airy_identify.web.server import serving
 from airy_identify.web.worker_app import make_health_app
+from airy_identify.wire.airy import METADATA
 from airy_identify.wire.answers import ANSWER_RECORDS
 from airy_identify.wire.confluent import WriterSchemas
 from airy_identify.wire.errors import UndecodableError
@@ -110,7 +123,9 @@ def run_worker(settings: Settings) -> int:
 
 
 def run_web(settings: Settings) -> int:
-    """Run a bridge until it is told to stop; return its exit code."""
+    """Run a bridge until it is told to stop; return its exit code. Raises `ClientsFileError` before it begins."""
+    if settings.clients_file is not None:
+        load_clients(settings.clients_file)
     set_up_logging(level=settings.log_level, log_format=settings.log_format, process="bridge")
     return _run(_bridge(settings))
 
@@ -202,16 +217,26 @@ async def _schema_registry(settings: Settings, registry: CollectorRegistry) -> A
 
 
 def _schema_check(
-    names: TopicNames, client: RegistryClient, schema_ids: dict[str, int]
+    settings: Settings, client: RegistryClient, schema_ids: dict[str, int]
 ) -> Callable[[Callable[[str], None]], Awaitable[list[str]]]:
-    """Return what learns the ids of the records of answers before a worker begins."""
+    """Return what learns the ids of the records of answers, and of rows for Airy, before a worker begins."""
+    names = settings.topic_names
 
     async def check(waits: Callable[[str], None]) -> list[str]:
         subjects = {answer_subject(names, record): record for record in ANSWER_RECORDS}
         texts = {subject: schema_text(record) for subject, record in subjects.items()}
         found = await wait_for_ids(client, texts, waits)
         schema_ids.update({subjects[subject]: number for subject, number in found.items() if number is not None})
-        return [f"{subject}: today's schema is not registered" for subject, number in found.items() if number is None]
+        problems = [
+            f"{subject}: today's schema is not registered" for subject, number in found.items() if number is None
+        ]
+        if settings.contacts_out:
+            subject = contacts_subject(names)
+            try:
+                schema_ids[METADATA] = await wait_for_registered(client, subject, contacts_schema_text(), waits)
+            except RegistryRefusedError as error:
+                problems.append(f"{subject}: the registry does not take the schema of rows for Airy ({error})")
+        return problems
 
     return check
 
@@ -255,7 +280,14 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         tenant=TenantId(settings.contacts_tenant), default_region=settings.default_region, writers=writers
     )
     contacts = ContactsAgent(names=names, rows=rows, dead_letters=dead_letters, now_ms=_clock_ms)
-    identity = IdentityAgent(names=names, conversation_partitions=settings.partitions, schema_ids=schema_ids)
+    identity = IdentityAgent(
+        names=names,
+        conversation_partitions=settings.partitions,
+        schema_ids=schema_ids,
+        contacts_out=ContactsOut(topic=names.airy_contacts, tenant=rows.tenant, schema_ids=schema_ids)
+        if settings.contacts_out
+        else None,
+    )
     signer = ResumeTokenSigner(settings.jwt_secret_bytes)
     conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=signer, schema_ids=schema_ids)
     return WorkerParts(
@@ -292,7 +324,11 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
             ),
             ShardSpec(agent=IDENTITY, log=names.identity_commands, changelog=names.changelog(IDENTITY)),
             ShardSpec(agent=CONVERSATION, log=names.conversation_commands, changelog=names.changelog(CONVERSATION)),
-            *([_contacts_shard(names, prepare)] if settings.contacts_in else []),
+            *(
+                [_contacts_shard(names, AiryPace(prepare) if settings.contacts_out else prepare)]
+                if settings.contacts_in
+                else []
+            ),
         ),
         shard_settings=ShardSettings(
             app_id=names.app_id,
@@ -307,7 +343,7 @@ def _worker_parts(settings: Settings, metrics: WorkerMetrics, registry: _SchemaR
         metrics=metrics,
         keep_answer=dead_letters.send_answer,
         check=_topic_check(settings, partition_counts),
-        check_schemas=None if registry is None else _schema_check(names, registry.client, schema_ids),
+        check_schemas=None if registry is None else _schema_check(settings, registry.client, schema_ids),
     )
 
 
@@ -601,6 +637,8 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
     asker = KafkaAsker(clients, names, limits=limits)
     metrics.watch_pending(lambda: asker.pending)
 
+    book = None if settings.clients_file is None else ClientBook(settings.clients_file, metrics)
+    callers = None if book is None else Callers(book, key=os.urandom(32))
     app = make_app(
         commands=CommandDoor(
             asker=asker,
@@ -620,12 +658,16 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
         problems=lambda: [*asker.problems(), *channels.problems()],
         registry=registry,
         metrics=metrics,
+        callers=callers,
     )
     stopping = asyncio.Event()
     _on_termination(stopping.set)
     reading = asyncio.create_task(channels.run(), name="channel reader")
     asker.start()
-    async with serving(app, host=settings.http_host, port=settings.http_port, grace_s=GRACE_S) as (host, port):
+    async with (
+        _following(book, callers),
+        serving(app, host=settings.http_host, port=settings.http_port, grace_s=GRACE_S) as (host, port),
+    ):
         logger.info("bridge at http://%s:%d", host, port)
         done, _ = await asyncio.wait(
             {reading, asyncio.create_task(stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
@@ -638,6 +680,19 @@ async def _serve(settings: Settings, registry: CollectorRegistry, channels: Chan
     await asyncio.wait({reading})
     logger.info("bridge stopped")
     return EXIT_OK
+
+
+@asynccontextmanager
+async def _following(book: ClientBook | None, callers: Callers | None) -> AsyncIterator[None]:
+    """Follow the file of clients within the block."""
+    watching = None if book is None else asyncio.create_task(book.watch(), name="file of clients")
+    try:
+        yield
+    finally:
+        if watching is not None and callers is not None:
+            watching.cancel()
+            callers.close()
+            await asyncio.wait({watching})
 
 
 def _on_termination(stop: Callable[[], None]) -> None:

@@ -207,6 +207,23 @@ async def wait_for_ids(client: RegistryClient, schemas: Mapping[str, str], waits
     return found
 
 
+async def wait_for_registered(client: RegistryClient, subject: str, schema: str, waits: Waits) -> int:
+    """Return the id of a schema in a subject, which gets it if it does not have it. Waits for the registry.
+
+    Raises:
+        RegistryRefusedError: It is not compatible.
+    """
+    pause_s = _RETRY_FIRST_S
+    while True:
+        try:
+            found = await client.find(subject, schema)
+            return await client.register(subject, schema) if found is None else found
+        except RegistryUnavailableError as error:
+            waits(str(error))
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _RETRY_MAX_S)
+
+
 class SchemaResolver:
     """Learns the schemas that values were written with, before they are decoded. Each id is asked for once."""
 

@@ -134,6 +134,12 @@ class Settings(BaseSettings):
     system_token: Annotated[SecretStr, AfterValidator(_check_system_token)] | None = _setting(
         None, "The token that HTTP callers present; the bridge needs it", allowed="printable ASCII without spaces"
     )
+    clients_file: Path | None = _setting(
+        None,
+        "TOML file of the clients that may call besides the holder of the system token, and of what each may use; read "
+        "again when it changes (docs/security.md)",
+        allowed="a file",
+    )
     jwt_secret: Annotated[SecretStr, AfterValidator(_check_jwt_secret)] | None = _setting(
         None,
         "The chat plugin's `CHATPLUGIN_JWT_SECRET`; worker and bridge need it",
@@ -228,6 +234,12 @@ class Settings(BaseSettings):
         "Tenant that Airy's contacts belong to; the topic itself names none",
         allowed="up to 64 of a-z 0-9 _ -",
         pattern=r"^[a-z0-9_-]{1,64}$",
+    )
+    contacts_out: bool = _setting(
+        False,  # noqa: FBT003 - a default
+        "Whether contacts of that tenant are written to Airy's topic `contacts`: read docs/contacts-out.md first. Needs "
+        "the schema registry, and the topic must be read",
+        allowed="true or false",
     )
     requests_tenants: _TenantList = _setting(
         frozenset({"default"}),
@@ -325,9 +337,23 @@ def load_settings(environment: Mapping[str, str], *, required: Iterable[str] = (
     except ValidationError as error:
         fields = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors(include_url=False))
         raise SettingsError([*problems, *(_wrong_value(environment, field) for field in fields)]) from None
+    problems += _contradictions(settings)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """Say which settings do not go together."""
+    if not settings.contacts_out:
+        return []
+    out = f"{variable('contacts_out')} is true"
+    problems = []
+    if settings.schema_registry_url is None:
+        problems.append(f"{variable('schema_registry_url')} is not set, but {out}: Airy reads no rows without schemas")
+    if not settings.contacts_in:
+        problems.append(f"{variable('contacts_in')} is false, but {out}: what Airy does with the rows has to be seen")
+    return problems
 
 
 def to_environment(values: Mapping[str, object]) -> dict[str, str]:

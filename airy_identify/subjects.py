@@ -39,8 +39,22 @@ def answer_subject(names: TopicNames, record: str) -> str:
     return f"{names.responses}-{record}"
 
 
+def contacts_subject(names: TopicNames) -> str:
+    """Return the subject of rows of Airy's contacts. It is Airy's: its serializers look there, and fill it too."""
+    return f"{names.airy_contacts}-value"
+
+
+def contacts_schema_text() -> str:
+    """Return the schema of rows of Airy's contacts as the registry gets it from us."""
+    return _text("AiryMetadata")
+
+
 @functools.cache
 def schema_text(record: str) -> str:
     """Return today's schema of a record as the registry gets it: always the same text."""
-    path = schema_directory() / f"{record.rpartition('.')[2]}.avsc"
+    return _text(record.rpartition(".")[2])
+
+
+def _text(file: str) -> str:
+    path = schema_directory() / f"{file}.avsc"
     return json.dumps(json.loads(path.read_text(encoding="utf-8")), ensure_ascii=False, separators=(",", ":"))

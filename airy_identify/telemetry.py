@@ -190,6 +190,18 @@ class WorkerMetrics:
             ("agent", "partition"),
             registry=registry,
         )
+        self._shard_behind = Gauge(
+            "airy_identify_shard_behind_records",
+            "Offsets of its log that a running shard has not applied yet",
+            ("agent", "partition"),
+            registry=registry,
+        )
+        self._restore_behind = Gauge(
+            "airy_identify_restore_behind_rows",
+            "Offsets of its changelog that an opening shard has not restored yet",
+            ("agent", "partition"),
+            registry=registry,
+        )
         self._standby_state = Gauge(
             "airy_identify_standby_state",
             "1 for the state that a standby of this worker is in",
@@ -221,7 +233,13 @@ class WorkerMetrics:
         )
         self._states: dict[tuple[str, int], str] = {}
         self._standby_states: dict[tuple[str, int], str] = {}
-        self._of_shards = (self._paused_offset, self._table_offset, self._table_digest, self._table_generation)
+        self._of_shards = (
+            self._paused_offset,
+            self._table_offset,
+            self._table_digest,
+            self._table_generation,
+            self._shard_behind,
+        )
 
     def shard_entered(self, agent: str, partition: int, state: str) -> None:
         """Note the state that a shard is in now."""
@@ -231,10 +249,10 @@ class WorkerMetrics:
         self._shard_state.labels(agent, str(partition), state).set(1)
         self._states[agent, partition] = state
         self._paused_shards.set(sum(state == "paused" for state in self._states.values()))
-        if state != "running":  # what it stood at may not be true any more, here or at all
-            for gauge in self._of_shards:
-                with contextlib.suppress(KeyError):
-                    gauge.remove(agent, str(partition))
+        # What it stood at, or had still to restore, may not be true any more, here or at all.
+        for gauge in (self._restore_behind, *(self._of_shards if state != "running" else ())):
+            with contextlib.suppress(KeyError):
+                gauge.remove(agent, str(partition))
 
     def shard_paused(self, agent: str, partition: int, offset: int) -> None:
         """Note the record that a shard stands at, because its agent cannot process it."""
@@ -251,6 +269,14 @@ class WorkerMetrics:
     def table_generation(self, agent: str, partition: int, generation: int) -> None:
         """Note which generation of its changelog a table partition has."""
         self._table_generation.labels(agent, str(partition)).set(generation)
+
+    def shard_behind(self, agent: str, partition: int, records: int) -> None:
+        """Note how many offsets of its log a running shard has not applied yet."""
+        self._shard_behind.labels(agent, str(partition)).set(records)
+
+    def restore_behind(self, agent: str, partition: int, rows: int) -> None:
+        """Note how many offsets of its changelog an opening shard has not restored yet."""
+        self._restore_behind.labels(agent, str(partition)).set(rows)
 
     def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
         """Note the state that a standby is in now, and how far it is behind; one that has stopped is shown no more."""
@@ -303,14 +329,42 @@ class BridgeMetrics:
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
             registry=registry,
         )
+        self._client_requests = Counter(
+            "airy_identify_http_client_requests",
+            "Requests by the client that sent them; `system` has the system token",
+            ("client", "status"),
+            registry=registry,
+        )
+        self._clients = Gauge("airy_identify_clients", "Clients in force, besides the system token", registry=registry)
+        self._clients_file_broken = Gauge(
+            "airy_identify_clients_file_broken",
+            "1 while the file of clients cannot be used and the clients before it are in force",
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "airy_identify_http_refusals", "HTTP requests answered with an error", ("code",), registry=registry
+        )
         self._pending = Gauge(
             "airy_identify_http_pending", "Requests that wait for their answer record", registry=registry
         )
 
-    def observe(self, *, route: str, status: int, duration_s: float) -> None:
-        """Count one request."""
+    def observe(self, *, route: str, status: int, duration_s: float, client: str | None, code: str | None) -> None:
+        """Count one request; `client` is null for a stranger, `code` that of the error that it was answered with."""
+        if client is not None:
+            self._client_requests.labels(client, str(status)).inc()
+        if code is not None:
+            self._refusals.labels(code).inc()
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(duration_s)
+
+    def clients_loaded(self, count: int) -> None:
+        """Tell how many clients are in force."""
+        self._clients.set(count)
+        self._clients_file_broken.set(0)
+
+    def clients_file_broken(self) -> None:
+        """Tell that the file of clients cannot be used as it is now."""
+        self._clients_file_broken.set(1)
 
     def watch_pending(self, count: Callable[[], int]) -> None:
         """Take the number of waiting requests from this function whenever the metrics are read."""

@@ -95,6 +95,7 @@ REFUSALS = (
     _identify("metadata too large", Reason.INVALID_METADATA, "metadata", metadata={"a": "x" * 16_384}),
     _identify("metadata too deep", Reason.INVALID_METADATA, "metadata", metadata=DEEP),
     _identify("unverified external_id", INVALID, "unverified", unverified=["external_id"]),
+    _identify("attach no text", INVALID, "attach", attach=7, in_avro=False),
     _identify("on_conflict unknown", INVALID, "on_conflict", on_conflict="shrug", in_avro=False),
     _identify("dry_run no boolean", INVALID, "dry_run", dry_run="yes", in_avro=False),
     _identify("explain no boolean", INVALID, "explain", explain=1, in_avro=False),

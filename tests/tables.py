@@ -45,6 +45,9 @@ class InMemoryIdentityTable:
         assert row is None or isinstance(row, Merged)
         return row
 
+    def is_stored(self, key: ContactKey, /) -> bool:
+        return key in self.rows
+
     def airy(self, key: AiryKey, /) -> AiryRow | None:
         row = self.rows.get(key)
         assert row is None or isinstance(row, AiryRow)

@@ -1,7 +1,7 @@
 """Decide about what Airy tells: a row of its topic `contacts`, a conversation that began there.
 
 - A row is a fact about a contact, in place of the one of the same key; a tombstone takes it away (`airy_facts`).
-- Of somebody forgotten here nothing is kept.
+- Of somebody forgotten here nothing is kept, but which row gives it the conversation of another.
 - A contact of ours whose `created_at` goes was deleted, unless a living contact says that Airy merged it into itself
   (`gone`). Airy's contact of an alias is not the contact.
 - Merges in Airy are followed where they concern contacts that are ours (`airy_merges`).
@@ -26,6 +26,7 @@ from airy_identify.core.airy_view import AiryView
 from airy_identify.core.answers import Decision
 from airy_identify.core.commands import ContactRowReceived, ConversationSeen
 from airy_identify.core.contacts import IdentityReader, find_by_id
+from airy_identify.core.erasing import is_of_somebody_here
 from airy_identify.core.gone import put_aside
 from airy_identify.core.pending import PendingTable
 from airy_identify.core.values import (
@@ -76,8 +77,9 @@ def receive_row(command: ContactRowReceived, table: PendingTable, *, offset: int
     if stood_for is not None and stood_for != stands_for:
         _take_away(command, stood_for, table)
     if isinstance(find_by_id(table, command.tenant, contact_id), Forgotten):
-        if stood_for is not None:
-            table.write([(key, None)])
+        kept = stands_for if is_of_somebody_here(table, command.tenant, fact.key) else None
+        if stood_for != kept:
+            table.write([(key, kept)])
         return
     if stood_for != stands_for:
         table.write([(key, stands_for)])

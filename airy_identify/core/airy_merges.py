@@ -6,6 +6,8 @@ shows it: the source is an alias. As soon as one of the two is:
 - The source ends in the destination, with a row in the journal: its aliases, conversations and free identifiers follow.
   A source that was put aside because its rows went first comes back for that. One that never was ours brings what
   Airy's history says of it, as far as that is free.
+- Only a contact's own id stands for it. Who merges, in Airy, what Airy has of an alias has seen one conversation, and
+  does not speak for the whole contact.
 - This is an automatic merge: not of two hard contacts, not of separated ones, and within the limits. Where it may not
   be, the source stays a contact of its own.
 - A destination that was forgotten here takes nobody in.
@@ -57,11 +59,11 @@ def _follow(
     tenant = command.tenant
     view = AiryView(table, tenant)
     destination = find_by_id(view, tenant, airys.id)
-    if not isinstance(destination, Contact):
+    if not isinstance(destination, Contact) or destination.id != airys.id:
         return
     found = find_by_id(table, tenant, source.id)
     if isinstance(found, Contact):
-        if found.id != destination.id:
+        if found.id == source.id:
             _unite(command, destination, found, (view, table), offset=offset)
         return
     put_aside = put_aside_contact(table, tenant, source.id)

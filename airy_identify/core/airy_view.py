@@ -83,6 +83,10 @@ class AiryView:
             self._shown[key.contact_id] = (stored, shown)
         return shown
 
+    def is_stored(self, key: ContactKey, /) -> bool:
+        """Tell whether a contact has a row here, and does not live in Airy only."""
+        return self._table.is_stored(key)
+
     def owner(self, key: IdentifierKey | AliasKey | ConversationOwnerKey, /) -> Owner | Forgotten | None:
         """Return who holds an identifier, an alias or a conversation, or who claims it in Airy."""
         held = self._table.owner(key)

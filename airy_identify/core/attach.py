@@ -7,12 +7,15 @@
   channel. The anonymous contact keeps everything else.
 - One of a known or hard contact stays. So an anonymous conversation becomes a known person's once, and then it is
   nobody else's.
+- One that nobody has here may be somebody's in Airy: if a living contact of Airy has it that is known or hard, it stays.
+  The contact that Airy made for it, and that is nothing else, becomes an alias of the target.
 - A forgotten one stays forgotten. One too many for the target is not attached.
 - What is not attached gives one warning, whatever the reason: whose the conversation is, is not told. It is no conflict.
 """
 
 from dataclasses import dataclass
 
+from airy_identify.core.airy_facts import CONVERSATION, claimants, conversations_of, created_at, read_facts
 from airy_identify.core.commands import Identify
 from airy_identify.core.contacts import IdentityReader, find_by_id, owned_contact
 from airy_identify.core.ids import from_name
@@ -23,10 +26,13 @@ from airy_identify.core.values import (
     Contact,
     ContactConversation,
     ContactId,
+    ContactKey,
     ConversationId,
     ConversationOwnerKey,
     Forgotten,
     Level,
+    SeenConversation,
+    SeenConversationKey,
     TenantId,
 )
 
@@ -62,17 +68,21 @@ def attach(
     conversation_id = command.attach.conversation_id
     if conversation_id is None:
         return Warned(code=WarningCode.CONVERSATION_NOT_ATTACHED, message=NO_TOKEN, field=FIELD)
-    owner = conversation_owner(table, command.tenant, conversation_id)
-    if isinstance(owner, Contact) and target is not None and owner.id in {target.id, *merged_ids}:
+    if target is not None and any(each.id == conversation_id for each in target.conversations):
         return None
-    conversation = _free_conversation(command, conversation_id, owner)
+    own_ids = merged_ids if target is None else merged_ids | {target.id}
+    owner = conversation_owner(table, command.tenant, conversation_id)
+    if owner is None and _is_anothers_in_airy(table, command.tenant, conversation_id, own_ids):
+        conversation = None
+    else:
+        conversation = _free_conversation(command, conversation_id, owner, table)
     if conversation is None or (target is not None and not _may_get(target, owner)):
         return Warned(code=WarningCode.CONVERSATION_NOT_ATTACHED, message=NOT_ATTACHED, field=FIELD)
     derived_id = ContactId(from_name(conversation_id))
     return Attached(
         conversation=conversation,
         former=owner if isinstance(owner, Contact) else None,
-        derived_id=derived_id if find_by_id(table, command.tenant, derived_id) is None else None,
+        derived_id=derived_id if _leads_nowhere(table, command.tenant, derived_id, conversation_id) else None,
     )
 
 
@@ -88,21 +98,59 @@ def conversation_owner(
     return owner if owner is None or isinstance(owner, Forgotten) else owned_contact(table, tenant, owner)
 
 
+def _is_anothers_in_airy(
+    table: IdentityReader, tenant: TenantId, conversation_id: ConversationId, own_ids: frozenset[ContactId]
+) -> bool:
+    """Tell whether a living contact of Airy has a conversation that stands for somebody else who is known."""
+    for contact_id in claimants(table, tenant, CONVERSATION, conversation_id):
+        if created_at(read_facts(table, tenant, contact_id)) is None:
+            continue
+        found = find_by_id(table, tenant, contact_id)
+        if isinstance(found, Contact) and found.id not in own_ids and level_of(found) is not Level.ANONYMOUS:
+            return True
+    return False
+
+
+def _leads_nowhere(
+    table: IdentityReader, tenant: TenantId, derived_id: ContactId, conversation_id: ConversationId
+) -> bool:
+    """Tell whether the id that Airy gives to a conversation's contact may become the target's.
+
+    It leads to nobody, or to the contact that Airy made, which lives in Airy only and has nothing but the conversation.
+    """
+    found = find_by_id(table, tenant, derived_id)
+    if found is None:
+        return True
+    if not isinstance(found, Contact) or found.id != derived_id:
+        return False
+    if table.is_stored(ContactKey(tenant=tenant, contact_id=derived_id)) or level_of(found) is not Level.ANONYMOUS:
+        return False
+    facts = read_facts(table, tenant, derived_id)
+    named = set() if facts is None else {each for each, _ in conversations_of(facts)}
+    return not found.aliases and named <= {conversation_id}
+
+
 def without_conversation(contact: Contact, conversation_id: ConversationId) -> tuple[ContactConversation, ...]:
     """Return the conversations of a contact but this one."""
     return tuple(each for each in contact.conversations if each.id != conversation_id)
 
 
 def _free_conversation(
-    command: Identify, conversation_id: ConversationId, owner: Contact | Forgotten | None
+    command: Identify, conversation_id: ConversationId, owner: Contact | Forgotten | None, table: IdentityReader
 ) -> ContactConversation | None:
-    """Return the conversation if its owner does not stand in the way."""
+    """Return the conversation if its owner does not stand in the way, and it is not known to be on another channel."""
     if owner is None:
+        seen = table.airy(SeenConversationKey(tenant=command.tenant, conversation_id=conversation_id))
+        started_at_ms = command.accepted_at_ms
+        if isinstance(seen, SeenConversation):
+            if seen.channel_id != command.channel_id:
+                return None
+            started_at_ms = seen.created_at_ms
         return ContactConversation(
             id=conversation_id,
             channel_id=command.channel_id,
             source=command.channel_source,
-            created_at_ms=command.accepted_at_ms,
+            created_at_ms=started_at_ms,
         )
     if isinstance(owner, Forgotten) or level_of(owner) is not Level.ANONYMOUS:
         return None

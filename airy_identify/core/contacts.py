@@ -32,6 +32,9 @@ class IdentityReader(Protocol):
     def journal(self, key: JournalKey, /) -> Merged | None:
         """Return a merge."""
 
+    def is_stored(self, key: ContactKey, /) -> bool:
+        """Tell whether a contact has a row here, and does not live in Airy only."""
+
     def airy(self, key: AiryKey, /) -> AiryRow | None:
         """Return what is known from Airy, of the kind that the key says."""
 

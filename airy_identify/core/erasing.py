@@ -1,13 +1,13 @@
 """What is left of a contact that is erased, and what is not: the rows for a forget command and for a deletion in Airy.
 
 - The contact, its aliases and its conversations leave markers; its identifiers are free.
-- What Airy's rows say of any of its ids is deleted.
+- What Airy's rows say of any of its ids is deleted, but which row gives it the conversation of another.
 - The journal goes: its own rows and those of the contacts that it took in. So do the separations of others from it.
 """
 
 from dataclasses import replace
 
-from airy_identify.core.airy_facts import claim_writes, read_facts
+from airy_identify.core.airy_facts import CONVERSATIONS, claim_writes, read_facts
 from airy_identify.core.contacts import IdentityReader, all_ids, find_by_id
 from airy_identify.core.ids import from_name
 from airy_identify.core.index import owner_keys
@@ -19,9 +19,12 @@ from airy_identify.core.values import (
     Contact,
     ContactId,
     ContactKey,
+    ConversationId,
+    ConversationOwnerKey,
     Forgotten,
     IdentifierKey,
     IdentityWrite,
+    Owner,
     TenantId,
 )
 
@@ -44,8 +47,18 @@ def drop_facts(table: PendingTable, tenant: TenantId, contact_id: ContactId) -> 
     table.write(claim_writes(table, tenant, contact_id, facts, None))
     for fact in facts.facts:
         key = AiryRecordKey(tenant=tenant, record_key=airy_record_key(contact_id, fact.key))
-        if table.airy(key) is not None:
+        if table.airy(key) is not None and not is_of_somebody_here(table, tenant, fact.key):
             table.write([(key, None)])
+
+
+def is_of_somebody_here(table: IdentityReader, tenant: TenantId, key: str) -> bool:
+    """Tell whether a row gives its contact the conversation of a contact here.
+
+    Which row that is, is known until it goes: Airy is then told again whose the conversation is.
+    """
+    conversation_id = ConversationId(key.removeprefix(CONVERSATIONS))
+    owner_key = ConversationOwnerKey(tenant=tenant, conversation_id=conversation_id)
+    return conversation_id != key and isinstance(table.owner(owner_key), Owner)
 
 
 def erase_history(table: PendingTable, tenant: TenantId, contact: Contact) -> None:

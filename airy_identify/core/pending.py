@@ -44,6 +44,10 @@ class PendingTable:
         row = self._writes[key]
         return row if isinstance(row, Contact | Forgotten) else None
 
+    def is_stored(self, key: ContactKey, /) -> bool:
+        """Tell whether a contact has a row."""
+        return self.contact(key) is not None
+
     def owner(self, key: IdentifierKey | AliasKey | ConversationOwnerKey, /) -> Owner | Forgotten | None:
         """Return who holds an identifier, an alias or a conversation."""
         if key not in self._writes:

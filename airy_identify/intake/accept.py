@@ -1,6 +1,7 @@
 """One request becomes one command, whichever it asks for: the door for the agent and for the bridge alike.
 
-Over HTTP the path names the command, over Kafka the field `command` does; without it, it is `identify`.
+Over HTTP the path names the command, over Kafka the field `command` does; without it, it is `identify`. Whether the
+caller may use it is asked before its fields are read, whether they may use its tenant and channel after.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from airy_identify.intake.contact_requests import (
     accept_unmerge,
 )
 from airy_identify.intake.identify import accept_identify
-from airy_identify.intake.policy import Request
+from airy_identify.intake.policy import Request, forbidden
 
 IDENTIFY = "identify"
 RESUME_TOKEN = "resume_token"  # noqa: S105 - the name of a command
@@ -48,4 +49,6 @@ def accept(request: Request, command: str | None = None) -> Command | Rejected:
         return read.invalid("command", f"must be {command} here, or absent")
     if name not in _ACCEPT:
         return read.invalid("command", f"must be one of {', '.join(COMMANDS)}")
+    if request.policy.allowed_commands is not None and name not in request.policy.allowed_commands:
+        return forbidden("command")
     return _ACCEPT[name](request)

@@ -53,6 +53,8 @@ _TEXTS = frozenset({DISPLAY_NAME, AVATAR_URL, "title", "gender", "timezone", "lo
     f"address.{part}"
     for part in ("organizationName", "address_line1", "address_line2", "postal_code", "city", "state", "country")
 }
+_VIA = "via."
+"""Airy lets people say anything under it; what is not ours says nothing to the rules."""
 _COUNTING = _TEXTS | {CREATED_AT, MERGE_HISTORY, VIA_EXTERNAL_ID, VIA_EMAIL, VIA_PHONE}
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """As Java writes them. Airy never finds a contact again whose id is written otherwise."""
@@ -105,7 +107,7 @@ class ContactRows:
         if key == MERGE_HISTORY:
             return AiryFact(key=key, merged=self._sources(row.value))
         if key in {VIA_EXTERNAL_ID, VIA_EMAIL, VIA_PHONE}:
-            return AiryFact(key=key, identifiers=self._identifiers({key.removeprefix("via."): row.value}))
+            return AiryFact(key=key, identifiers=self._identifiers({key.removeprefix(_VIA): row.value}))
         return AiryFact(key=key, text=_text(row.value))
 
     def _sources(self, value: str) -> tuple[AirySource, ...]:
@@ -158,7 +160,7 @@ def _record_key(key: bytes | None) -> str:
 
 def _fact_key(key: str) -> str | None:
     """Return a key that counts, the id of a conversation in lower case as messages have it; null for any other."""
-    if key in _COUNTING:
+    if key in _COUNTING or (key.startswith(_VIA) and len(key) <= _KEY_CHARACTERS_MAX):
         return key
     conversation_id = key.removeprefix(CONVERSATIONS)
     is_conversation = conversation_id != key and _UUID.fullmatch(conversation_id.lower())

@@ -31,14 +31,16 @@ class Stamp:
 class IntakePolicy:
     """What the settings say about requests.
 
-    `channel_tenants` maps channel ids to their tenants; the others belong to `default`. `allowed_tenants` and
-    `allowed_channels` bind the caller; null allows all. `tokens` checks those that callers show; without it none counts.
+    `channel_tenants` maps channel ids to their tenants; the others belong to `default`. `allowed_tenants`,
+    `allowed_channels` and `allowed_commands` bind the caller; null allows all. `tokens` checks those that callers show;
+    without it none counts.
     """
 
     default_region: str | None = None
     channel_tenants: Mapping[str, str] = field(default_factory=dict)
     allowed_tenants: frozenset[str] | None = None
     allowed_channels: frozenset[str] | None = None
+    allowed_commands: frozenset[str] | None = None
     tokens: ResumeTokenVerifier | None = None
 
 
@@ -59,9 +61,14 @@ def tenant_of(value: JsonValue) -> str | Rejected:
     tenant = read.text(value, "tenant")
     if tenant is None:
         return DEFAULT_TENANT
-    if isinstance(tenant, str) and not _TENANT.fullmatch(tenant):
+    if isinstance(tenant, str) and not is_tenant(tenant):
         return read.invalid("tenant", "must be 1 to 64 characters of a-z, 0-9, _ and -")
     return tenant
+
+
+def is_tenant(text: str) -> bool:
+    """Return whether this can be the name of a tenant."""
+    return bool(_TENANT.fullmatch(text))
 
 
 def channel_id_of(value: JsonValue) -> str | Rejected:

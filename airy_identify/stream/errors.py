@@ -26,8 +26,8 @@ class StreamError(Exception):
 class ShardClosedError(StreamError):
     """The table, its changelog and the log do not belong together, or the log no longer reaches back far enough.
 
-    Operator action: nothing was overwritten. Compare the offsets in the message with the topic; README, "A shard that
-    stays closed", says what can be done for which message. `airy-identify rebuild --offline` makes a table again.
+    Operator action: nothing was overwritten. Compare the offsets in the message with the topic; docs/runbook.md has an
+    entry for each kind of message. `airy-identify rebuild --offline` makes a table again.
     """
 
 

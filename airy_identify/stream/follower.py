@@ -87,6 +87,7 @@ class Follower:
         self._on_change = on_change
         self._store = Store(directory, environment.memory)
         self._told_to_end = asyncio.Event()
+        self._free = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
 
     @property
@@ -114,9 +115,13 @@ class Follower:
         self._told_to_end.set()
 
     async def ended(self) -> None:
-        """Return when the follower has ended and its directory is free."""
+        """Return when the directory is free. Clients may still be closing: `task` ends after that."""
         if self.task is not None:
-            await asyncio.wait({self.task})
+            free = asyncio.ensure_future(self._free.wait())
+            try:
+                await asyncio.wait({self.task, free}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                free.cancel()
 
     async def _run(self, previous: Occupant | None) -> None:
         if previous is not None:
@@ -125,8 +130,10 @@ class Follower:
             while self.wanted:
                 await self._open_and_follow()
         finally:
-            await self._close()
+            self._store.close()
             self._enter(FollowerState.STOPPED)
+            self._free.set()
+            await self._close()
 
     async def _open_and_follow(self) -> None:
         """Open, follow until something goes wrong or until the end, close."""

@@ -19,6 +19,12 @@ class ShardMetrics(Protocol):
     def table_generation(self, agent: str, partition: int, generation: int) -> None:
         """Note which generation of its changelog a table partition has."""
 
+    def shard_behind(self, agent: str, partition: int, records: int) -> None:
+        """Note how many offsets of its log a running shard has not applied yet."""
+
+    def restore_behind(self, agent: str, partition: int, rows: int) -> None:
+        """Note how many offsets of its changelog an opening shard has not restored yet."""
+
     def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
         """Note the state that a standby is in now, and how many offsets of the changelog it has not read yet."""
 

@@ -22,10 +22,10 @@ RESTORE_RECORDS_MAX = 5_000
 RESTORE_POLL_MS = 10
 _POLL_MS = 500
 
-LOOK = (
-    "run `airy-identify verify` to see what differs, and `airy-identify rebuild --check` to see whether it can be made "
-    'again; README, "A shard that stays closed", says when'
-)
+_LOOK = "run `airy-identify verify` to see what differs, and `airy-identify rebuild --check` to see whether it can be made again"
+_CHANGELOG_LOST = f'{_LOOK}; docs/runbook.md, "A changelog is lost, or does not fit", says what to do'
+_LOG_LOST = f'{_LOOK}; docs/runbook.md, "A log has lost records that were not applied", says what to do'
+_DIRECTORY_LOST = f'{_LOOK}; docs/runbook.md, "A worker has lost its disk", says what to do'
 
 
 class LogRange(NamedTuple):
@@ -70,7 +70,8 @@ async def check_partition_count(consumer: AIOKafkaConsumer, topic: str, expected
     if expected is not None and found not in (0, expected):
         raise ShardClosedError(
             f"{topic} has {found} partitions, not {expected}: keys have moved between partitions, so all of its shards "
-            f"stay closed; run `airy-identify topics check`, and make the topic anew with {expected} partitions"
+            f"stay closed; run `airy-identify topics check`, and make the topic anew with {expected} partitions: "
+            f'docs/runbook.md, "A changelog has other partitions"'
         )
 
 
@@ -83,19 +84,19 @@ def check_progress(progress: Progress | None, log: LogRange, *, needs_whole_log:
         if committed > 0:
             raise ShardClosedError(
                 f"{log.place}: offsets up to {committed - 1} have been applied, but the table's changelog holds nothing: "
-                f"it was lost or made anew; {LOOK}"
+                f"it was lost or made anew; {_CHANGELOG_LOST}"
             )
         if needs_whole_log and log.begin > 0:
             raise ShardClosedError(
                 f"{log.place}: nothing was applied yet, but the log begins at offset {log.begin}: "
-                f"its start is gone, or the table's changelog is; {LOOK}"
+                f"its start is gone, or the table's changelog is; {_CHANGELOG_LOST}"
             )
         return log.begin
     after = progress.offset + 1
     if not log.begin <= after <= log.end:
         raise ShardClosedError(
             f"{log.place}: offset {progress.offset} was applied last, but the log holds "
-            f"{log.begin} to {log.end - 1}: it was truncated or made anew; {LOOK}"
+            f"{log.begin} to {log.end - 1}: it was truncated or made anew; {_LOG_LOST}"
         )
     return after
 
@@ -124,7 +125,7 @@ async def check_fingerprint(
     if found is None or fingerprint(found) != progress.fingerprint:
         raise ShardClosedError(
             f"{source.topic}:{source.partition}: the record at offset {progress.offset} is not the one "
-            f"that the table applied last; the topic was made anew, or the table belongs to another cluster; {LOOK}"
+            f"that the table applied last; the topic was made anew, or the table belongs to another cluster; {_LOG_LOST}"
         )
 
 
@@ -152,7 +153,7 @@ async def restore(  # noqa: PLR0913 - two that are told, one that tells
     state = store.open()
     if rules.whole and log.begin > 0:
         raise ShardClosedError(
-            f"{log.place}: the changelog begins at offset {log.begin}: the rows before it are gone; {LOOK}"
+            f"{log.place}: the changelog begins at offset {log.begin}: the rows before it are gone; {_CHANGELOG_LOST}"
         )
     if state is not None:
         _check_store(store, state, log, rules)
@@ -210,13 +211,14 @@ def _check_store(store: Store, state: StoreState, log: LogRange, rules: RestoreR
     if None not in (state.cluster_id, rules.cluster_id) and state.cluster_id != rules.cluster_id:
         raise ShardClosedError(
             f"{log.place}: the directory {store.path} belongs to the cluster {state.cluster_id}, not to "
-            f"{rules.cluster_id}, and stands at offset {state.position}; set AIRY_IDENTIFY_DATA_DIR to another directory"
+            f"{rules.cluster_id}, and stands at offset {state.position}; set AIRY_IDENTIFY_DATA_DIR to another directory: "
+            f'docs/runbook.md, "The directory is another cluster\'s"'
         )
     end = log.end if rules.written_to is None else rules.written_to
     if state.position > end:
         raise ShardClosedError(
             f"{log.place}: the directory {store.path} stands at offset {state.position}, but the changelog ends at "
-            f"{end}: it lost its end, or was made anew; {LOOK}"
+            f"{end}: it lost its end, or was made anew; {_CHANGELOG_LOST}"
         )
 
 
@@ -242,5 +244,5 @@ def _check_row(store: Store, record: ConsumerRecord, log: LogRange) -> None:
     if record.value != store.get(record.key):
         raise ShardClosedError(
             f"{log.place}: the row at offset {record.offset} is not what the directory {store.path} holds: "
-            f"the changelog was made anew, or the directory belongs to another; {LOOK}"
+            f"the changelog was made anew, or the directory belongs to another; {_DIRECTORY_LOST}"
         )

@@ -224,12 +224,19 @@ class PartitionRebuild:
         while True:
             progress = await self._running.look()
             until = self._until(progress)
+            if self._stands_before_what_is_left(until):
+                await self.new.fold(until, self._counter("building", 0))
             if until <= self.new.position and (progress is None or self._reached(progress)):
                 return
             await self._how.generations.skips.up_to_date()
             await self.new.fold(until, self._counter("building", until - self.new.position))
             if not everything:
                 return
+
+    def _stands_before_what_is_left(self, until: int) -> bool:
+        """Tell whether all that was answered is gone from the log: the new progress says so, without a record of its own."""
+        table = self.new
+        return self._table.process is None and table.progress is None and 0 < until == table.position
 
     def _until(self, progress: Progress | None) -> int:
         """Return the offset to apply the log up to, itself not: not further, for what comes after is still to be answered."""

@@ -80,6 +80,7 @@ class Shard:
         self.next_offset = -1
         self.read_to = -1
         self._changelog_position = 0
+        self._restore_to = 0
         self._synced_at = time.monotonic()
         self.processing_since: float | None = None
         self._settings = environment.settings
@@ -263,6 +264,7 @@ class Shard:
         known_at_ms = self._environment.clock_ms()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
+        self._restore_to = end[self.changelog]
         rows, self._changelog_position = await restore(
             self._consumer,
             self._store,
@@ -342,6 +344,8 @@ class Shard:
 
     def _note_restored(self, rows: int) -> None:
         self._check_wanted()
+        left = max(0, self._restore_to - (self._store.position or 0))
+        self._metrics.restore_behind(self.spec.agent, self.source.partition, left)
         if rows:
             self._metrics.rows_restored(self.spec.agent, rows)
 
@@ -405,6 +409,7 @@ class Shard:
         records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
+            self._note_behind(position)
             sync = time.monotonic() - self._synced_at > SYNC_EVERY_S
             # A fetch that brings nothing does not show that the shard is still ours: a commit does.
             reported = self._transaction.report_position(position, applied=self._applied, again=sync)
@@ -443,7 +448,13 @@ class Shard:
         self.next_offset, self._applied = last.offset + 1, True
         self._digest = digest
         self._metrics.table_stands(self.spec.agent, self.source.partition, last.offset, digest)
+        self._note_behind(position)
         self._metrics.batch_committed(self.spec.agent, len(batch), time.monotonic() - started)
+
+    def _note_behind(self, position: int) -> None:
+        assert self._consumer is not None  # noqa: S101 - made by _open
+        stable = self._consumer.last_stable_offset(self.source)
+        self._metrics.shard_behind(self.spec.agent, self.source.partition, max(0, (stable or 0) - position))
 
     def _sync(self, rows: Iterable[tuple[bytes, bytes | None]], changelog_position: int) -> None:
         """Write rows into the store, which is up to date now: nobody else can have written to the changelog."""
@@ -463,8 +474,10 @@ class Shard:
             while self.wanted and not task.done():
                 self._decided.clear()
                 decided = asyncio.ensure_future(self._decided.wait())
-                await asyncio.wait({task, decided}, return_when=asyncio.FIRST_COMPLETED)
-                decided.cancel()
+                try:
+                    await asyncio.wait({task, decided}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    decided.cancel()
             if not task.done():
                 return False
             task.result()
@@ -496,7 +509,7 @@ class Shard:
             place = f"{record.topic}:{record.partition}:{record.offset}"
             raise AgentFailedError(
                 f"{place}: the agent {self.spec.agent} raised {error!r}; mend the cause and restart the worker, or pass "
-                f"the record over: `airy-identify skip {place} --reason …`",
+                f'the record over: `airy-identify skip {place} --reason …` (docs/runbook.md, "A record stops a partition")',
                 record.offset,
             ) from error
         finally:

@@ -166,4 +166,6 @@ class ShardSet:
         self.stopping = True
         for occupant in self._occupants.values():
             occupant.end()
-        await asyncio.gather(*(occupant.ended() for occupant in self._occupants.values()))
+        tasks = [occupant.task for occupant in self._occupants.values() if occupant.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)

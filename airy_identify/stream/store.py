@@ -184,7 +184,7 @@ class Store:
         """Return the error that says which directory it was: RocksDB raises bare exceptions."""
         return StoreFailedError(
             f"the store {self.path} cannot {what}: {error}; look at the disk (`df -h {self.path.parent}`), make "
-            f"room or replace it, and restart the worker: everything committed is in the changelog"
+            f'room or replace it, and restart the worker: everything committed is in the changelog (docs/runbook.md, "The disk is full")'
         )
 
     @property

@@ -22,5 +22,6 @@ def too_large(batch: Batch, changelog: TopicPartition, *, first_offset: int) -> 
     return ShardClosedError(
         f"{batch.source.topic}:{batch.source.partition}: offsets {first_offset} to {batch.last_record.offset} cannot be "
         f"applied: a topic does not take a record, of at most {sizes}; run `airy-identify topics check`, set "
-        f"max.message.bytes back to what it says, and restart the worker"
+        f"max.message.bytes back to what it says, and restart the worker: "
+        f'docs/runbook.md, "A topic does not take a record any more"'
     )

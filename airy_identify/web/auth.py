@@ -7,6 +7,16 @@ from collections.abc import Sequence
 _BEARER = re.compile(r"\Abearer[ \t]+", re.IGNORECASE)
 
 
+def bare_token(authorization: Sequence[str]) -> str | None:
+    """Return the token that these values of the header `Authorization` carry, without the word Bearer.
+
+    Null if there is not exactly one, or it is not ASCII: it would otherwise depend on how the server decoded it.
+    """
+    if len(authorization) != 1 or not authorization[0].isascii():
+        return None
+    return _BEARER.sub("", authorization[0].strip(), count=1)
+
+
 class SystemToken:
     """The one token that may identify people. It never prints."""
 

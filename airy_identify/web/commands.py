@@ -2,7 +2,7 @@
 
 The order of the checks is part of the contract. Route, token and method have been checked before; here follow
 - media type, size of the body, `Idempotency-Key`,
-- JSON, fields, channel (all by the same code that reads requests from Kafka),
+- JSON, whether the caller may use the command, fields, whether they may use tenant and channel, channel (all by the same code that reads requests from Kafka),
 - whether Kafka takes the command and answers in time.
 """
 
@@ -17,6 +17,7 @@ from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import ConversationId, RequestId
 from airy_identify.intake.accept import IDENTIFY, RESUME_TOKEN, accept
 from airy_identify.intake.channels import Channels
+from airy_identify.intake.clients import Client
 from airy_identify.intake.policy import IntakePolicy, Request, Stamp
 from airy_identify.intake.requests import parse_json
 from airy_identify.web.asking import Asker
@@ -35,6 +36,9 @@ ROUTES = {
     "/chatplugin.resumeToken": RESUME_TOKEN,
 }
 """Which command each path asks for. The last is the old name of the one before it."""
+
+CLIENT = web.RequestKey("client", Client)
+"""Where a request carries the client whose it is; there is none when it came with the system token."""
 
 _NAMES_CHANNEL = (IDENTIFY, RESUME_TOKEN)
 _CHANNEL_REASONS = (Reason.UNKNOWN_CHANNEL, Reason.UNSUPPORTED_CHANNEL)
@@ -70,13 +74,15 @@ class CommandDoor:
         body = await read_body(request, self.limits)
         require_valid_key(request)
         request_id = request[REQUEST_ID]
-        accepted = self._accept(command, body, request_id)
+        client = request.get(CLIENT)
+        policy = self.policy if client is None else client.bind(self.policy)
+        accepted = self._accept(command, body, request_id, policy)
         answer = accepted if isinstance(accepted, Rejected) else await self.asker.ask(accepted)
         if isinstance(answer, Rejected):
             return rejected_response(answer, request_id)
         return json_response(answer.body, answer.status, code=answer.code)
 
-    def _accept(self, name: str, body: bytes, request_id: RequestId) -> Command | Rejected:
+    def _accept(self, name: str, body: bytes, request_id: RequestId, policy: IntakePolicy) -> Command | Rejected:
         fields = parse_json(body)
         if isinstance(fields, Rejected):
             return fields
@@ -86,7 +92,7 @@ class CommandDoor:
             stamp=Stamp(accepted_at_ms=self.clock_ms(), new_id=ConversationId(self.new_uuid())),
             reply_to=self.asker.reply_to(),
             channels=self.channels,
-            policy=self.policy,
+            policy=policy,
         )
         command = accept(asked, name)
         depends_on_channels = not isinstance(command, Rejected) or command.reason in _CHANNEL_REASONS

@@ -57,6 +57,8 @@ class Schemas:
         for definition in earlier or []:
             schema = parse_schema(definition)
             name = schema["name"]
+            if name not in self._writers:
+                continue  # a record of a newer version, after a rollback: nobody here reads it
             reader = _Reader(name, schema, self._writers[name].schema)
             self._readers.setdefault(fingerprint_of(definition), reader)
 

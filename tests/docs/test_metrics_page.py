@@ -13,10 +13,13 @@ MAKE: dict[str, Callable[[CollectorRegistry], object]] = {
     "both": SchemaRegistryMetrics,
 }
 UNITS = (
+    "_clients",
+    "_broken",
     "_seconds",
     "_bytes",
     "_ratio",
     "_rows",
+    "_records",
     "_shards",
     "_state",
     "_pending",
@@ -25,8 +28,8 @@ UNITS = (
     "_waiting",
     "_generation",
 )
-LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome"}
-"""Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared."""
+LABELS = {"agent", "partition", "state", "cause", "code", "route", "status", "outcome", "client"}
+"""Each has few values, all of them ours: an agent, a number below the partitions, a code, a route as declared, a client of the file."""
 
 
 def declared(process: str) -> list[MetricWrapperBase]:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # it has no `__all__`
     AclBinding,
@@ -16,7 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # it has no `_
     ResourceType,
 )
 
-__all__ = ["AclOperation", "ResourcePatternType", "ResourceType", "denied"]
+__all__ = ["AclOperation", "ResourcePatternType", "ResourceType", "denied", "given_to_others"]
 
 PRINCIPAL = "User:ANONYMOUS"
 DEADLINE_S = 30.0
@@ -24,21 +24,39 @@ DEADLINE_S = 30.0
 
 @asynccontextmanager
 async def denied(
+    bootstrap_servers: str, resource: ResourceType, name: str, operation: AclOperation
+) -> AsyncIterator[None]:
+    """Deny everybody an operation on a resource, and no other operation, while the block runs."""
+    rules = [(PRINCIPAL, operation, AclPermissionType.DENY)]
+    if operation is not AclOperation.ALL:
+        rules.append((PRINCIPAL, AclOperation.ALL, AclPermissionType.ALLOW))
+    async with _rules(bootstrap_servers, resource, name, ResourcePatternType.LITERAL, rules):
+        yield
+
+
+@asynccontextmanager
+async def given_to_others(
     bootstrap_servers: str,
     resource: ResourceType,
     name: str,
-    operation: AclOperation,
-    *,
     pattern: ResourcePatternType = ResourcePatternType.LITERAL,
 ) -> AsyncIterator[None]:
-    """Deny everybody an operation on a resource, and no other operation, while the block runs."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-    allowed = () if operation is AclOperation.ALL else ((AclOperation.ALL, AclPermissionType.ALLOW),)
-    rules = [
-        AclBinding(resource, name, pattern, PRINCIPAL, "*", what, whether)
-        for what, whether in ((operation, AclPermissionType.DENY), *allowed)
-    ]
-    anybody: Any = None
+    """Let a resource be somebody else's, so that everybody lacks an ACL for it; whatever it has afterwards is removed."""
+    async with _rules(
+        bootstrap_servers, resource, name, pattern, [("User:other", AclOperation.ALL, AclPermissionType.ALLOW)]
+    ):
+        yield
+
+
+@asynccontextmanager
+async def _rules(
+    bootstrap_servers: str,
+    resource: ResourceType,
+    name: str,
+    pattern: ResourcePatternType,
+    rules: Sequence[tuple[str, AclOperation, AclPermissionType]],
+) -> AsyncIterator[None]:
+    admin, anybody = AdminClient({"bootstrap.servers": bootstrap_servers}), cast(Any, None)
     of_the_resource = AclBindingFilter(
         resource, name, pattern, anybody, anybody, AclOperation.ANY, AclPermissionType.ANY
     )
@@ -50,9 +68,10 @@ async def denied(
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
 
-    for future in admin.create_acls(rules).values():
+    made = [AclBinding(resource, name, pattern, who, "*", what, whether) for who, what, whether in rules]
+    for future in admin.create_acls(made).values():
         await asyncio.to_thread(future.result, DEADLINE_S)
-    await in_force(len(rules))
+    await in_force(len(made))
     try:
         yield
     finally:

@@ -10,9 +10,11 @@ import pytest
 from airy_identify.intake.policy import DEFAULT_TENANT
 from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.ops.local_registry import LocalRegistry
+from airy_identify.ops.schemas import register_schemas
 from airy_identify.ops.topics import create_topics
 from airy_identify.settings import Settings
-from airy_identify.topics import AIRY_PARTITIONS, declare, declare_airy
+from airy_identify.topics import AIRY_PARTITIONS, TopicDeclaration, declare, declare_airy
+from tests.kafka.foreign import ForeignWriter, put_channel
 from tests.kafka.processes import ServiceProcess
 from tests.kafka.service import Service, channels_of, make_tenants, put_channels
 
@@ -118,3 +120,43 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry
     asyncio.run(local.start())
     yield local
     asyncio.run(local.stop())
+
+
+@pytest.fixture(scope="session")
+def registered_service(
+    broker: LocalKafka, registry: LocalRegistry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A worker and a bridge that use the registry. Their one channel was written by a foreign serializer.
+
+    Answers may also go to a topic of the application in examples/spring.
+    """
+    directory = tmp_path_factory.mktemp("registered")
+    settings = settings_of(broker, directory, schema_registry_url=registry.url)
+    replies = shop_replies(settings)
+    allowed = frozenset({settings.topic_names.responses, replies})
+    settings = settings.model_copy(update={"reply_topics": allowed})
+    worker, bridge = (ServiceProcess(command, settings, directory) for command in ("worker", "web"))
+    asking = Service(settings, str(uuid.uuid4()), worker, bridge)
+
+    async def start() -> None:
+        await create_all_topics(settings)
+        declaration = TopicDeclaration(name=replies, partitions=2)
+        await create_topics(settings.kafka_bootstrap_servers, [declaration], replication_factor=1)
+        await register_schemas(settings)
+        put_channel(ForeignWriter(settings, registry.url), settings, asking.channel)
+        worker.start()
+        bridge.start()
+        await worker.until_ready()
+        await bridge.until_ready()
+
+    try:
+        asyncio.run(start())
+        yield asking
+    finally:
+        worker.kill()
+        bridge.kill()
+
+
+def shop_replies(settings: Settings) -> str:
+    """Return the topic that the application in examples/spring reads."""
+    return f"{settings.topic_prefix}shop-replies"

@@ -64,6 +64,7 @@ class RecordingMetrics:
     reopened: list[tuple[str, str]] = field(default_factory=list)
     restored: collections.Counter[str] = field(default_factory=collections.Counter)
     paused: dict[tuple[str, int], int] = field(default_factory=dict)
+    behind: dict[tuple[str, int], int] = field(default_factory=dict)
     standbys: dict[tuple[str, int], tuple[str, int | None]] = field(default_factory=dict)
     stands: dict[tuple[str, int], tuple[int, bytes]] = field(default_factory=dict)
     generations: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -79,6 +80,12 @@ class RecordingMetrics:
 
     def table_generation(self, agent: str, partition: int, generation: int) -> None:
         self.generations[agent, partition] = generation
+
+    def shard_behind(self, agent: str, partition: int, records: int) -> None:
+        self.behind[agent, partition] = records
+
+    def restore_behind(self, agent: str, partition: int, rows: int) -> None:
+        pass
 
     def standby_entered(self, agent: str, partition: int, state: str, behind: int | None) -> None:
         self.standbys[agent, partition] = (state, behind)

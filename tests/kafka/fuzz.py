@@ -99,7 +99,9 @@ class Fuzz:
         """A good request with one field that is wrong, or one character that is."""
         pick, fields = self._random, self._json_fields()
         if pick.random() < 0.5:
-            name = pick.choice((*fields, "tenant", "unverified", "on_conflict", "phone_number", "explain", "command"))
+            name = pick.choice(
+                (*fields, "tenant", "unverified", "attach", "on_conflict", "phone_number", "explain", "command")
+            )
             fields[name] = pick.choice(
                 (
                     None,

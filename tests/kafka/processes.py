@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -57,6 +57,11 @@ class ServiceProcess:
             self._environment = {name: text for name, text in self._environment.items() if "COVERAGE" not in name}
         self._process: subprocess.Popen[bytes] | None = None
 
+    def settle(self, **variables: object) -> None:
+        """Change settings for the next start; `data_dir` moves the state too, which is the caller's to do."""
+        self._environment |= to_environment({name: _text(value) for name, value in variables.items()})
+        self.data_dir = Path(str(variables.get("data_dir", self.data_dir)))
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
@@ -70,10 +75,13 @@ class ServiceProcess:
         return None if self._process is None else self._process.poll()
 
     def start(self) -> "ServiceProcess":
+        return self.run([sys.executable, "-m", "airy_identify", self.command], self._environment)
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str]) -> "ServiceProcess":
+        """Start it by another command, and with another environment."""
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as output:
-            command = [sys.executable, "-m", "airy_identify", self.command]
-            self._process = start_child(command, output=output, environment=self._environment)
+            self._process = start_child(command, output=output, environment=environment)
         return self
 
     def kill(self) -> None:

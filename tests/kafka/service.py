@@ -15,6 +15,7 @@ from aiokafka.structs import ConsumerRecord
 from airy_identify.core.values import ChannelId
 from airy_identify.kafka import KafkaClients, close_client
 from airy_identify.settings import Settings
+from airy_identify.topics import AIRY_PARTITIONS
 from airy_identify.wire.airy import Channel, encode_channel, encode_message
 from airy_identify.wire.headers import CORRELATION_ID
 from tests.builders import make_message
@@ -42,6 +43,11 @@ async def produce(
         await asyncio.gather(*sent)
     finally:
         await close_client(producer)
+
+
+def shard_count(settings: Settings) -> int:
+    """Return how many shards an installation has: the partitions of all logs that are read."""
+    return 3 * settings.partitions + (2 if settings.contacts_in else 1) * AIRY_PARTITIONS
 
 
 async def put_channels(settings: Settings, channels: Iterable[str], **over: Any) -> None:

@@ -1,13 +1,13 @@
 """What the brokers do not allow a worker: it says which ACL is missing, and goes on by itself once that is there."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from airy_identify.ops.local_broker import LocalKafka
-from tests.kafka.acls import AclOperation, ResourcePatternType, ResourceType, denied
+from tests.kafka.acls import PRINCIPAL, AclOperation, ResourcePatternType, ResourceType, denied, given_to_others
 from tests.kafka.conftest import create_all_topics, settings_of
 from tests.kafka.processes import POLL_S, ServiceProcess, ended_afterwards
+from tests.kafka.runbook import entry
 
 
 async def test_a_worker_says_which_acl_it_lacks_and_begins_once_that_is_there(
@@ -17,16 +17,24 @@ async def test_a_worker_says_which_acl_it_lacks_and_begins_once_that_is_there(
     servers, app_id = broker.bootstrap_servers, settings.topic_names.app_id
     worker = ServiceProcess("worker", settings, tmp_path)
     await create_all_topics(settings)
-    async with ended_afterwards(worker), AsyncExitStack() as writing, AsyncExitStack() as joining:
-        ids = (servers, ResourceType.TRANSACTIONAL_ID, f"{app_id}-", AclOperation.WRITE)
-        await writing.enter_async_context(denied(*ids, pattern=ResourcePatternType.PREFIXED))
-        await joining.enter_async_context(denied(servers, ResourceType.GROUP, app_id, AclOperation.READ))
+    async with (
+        ended_afterwards(worker),
+        given_to_others(servers, ResourceType.GROUP, app_id),
+        given_to_others(servers, ResourceType.TRANSACTIONAL_ID, f"{app_id}-", ResourcePatternType.PREFIXED),
+        entry("An ACL is missing", tmp_path) as book,
+    ):
         worker.start()
-        await says(worker, f"GroupAuthorizationFailedError('{app_id}')", "Read and Describe on this group")
-        await joining.aclose()
+        group = (f"GroupAuthorizationFailedError('{app_id}')", "Read and Describe on this group")
+        await says(worker, *group)
+        book.use(settings, worker, PRINCIPAL=PRINCIPAL)
+        assert says_all(await book.run("Check"), group)
+        to_join, to_write = book.steps["Act"].split("kafka-acls.sh")[1:]
+        book.steps["Act"] = f"kafka-acls.sh{to_join}"
+        await book.run("Act")
         await says(worker, f"TransactionalIdAuthorizationFailed('{app_id}-intake-0')", "transactional ids that begin")
-        await writing.aclose()
-        await worker.until_ready()
+        book.steps["Act"] = f"kafka-acls.sh{to_write}"
+        await book.run("Act")
+        await book.run("Verify")
     log = worker.log_file.read_text()
     assert "An ACL has to allow Read and Describe on this group" in log
     assert "An ACL has to allow Write and Describe on the transactional ids" in log

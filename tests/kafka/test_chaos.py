@@ -28,7 +28,7 @@ from airy_identify.wire.rows import PROGRESS_KEY
 from tests.kafka.chaos_load import CHANNELS, Load
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import Oracle, Rows, everything_is_applied, fold, nonempty, read
-from tests.kafka.service import poll, put_channels
+from tests.kafka.service import poll, put_channels, shard_count
 from tests.records import asked_in
 
 MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
@@ -109,7 +109,7 @@ async def every_shard_runs(settings: Settings, worker: ServiceProcess) -> bool:
     running = [
         line for line in metrics.splitlines() if line.startswith("airy_identify_shard_state") and "running" in line
     ]
-    return len(running) == 3 * settings.partitions + AIRY_PARTITIONS
+    return len(running) == shard_count(settings)
 
 
 def rows_of_stores(data_dir: Path, app_id: str, agent: str, partitions: int) -> dict[int, Rows]:

@@ -31,6 +31,7 @@ from tests.builders import make_message
 from tests.kafka.caller import calling, plain_answer
 from tests.kafka.commands import call
 from tests.kafka.replay import read
+from tests.kafka.runbook import entry
 from tests.kafka.service import Service, poll
 from tests.refusals import RECORDS
 
@@ -258,3 +259,21 @@ async def test_an_export_loses_nothing(service: Service, tmp_path: Path) -> None
     everything = [json.loads(line) for line in printed.splitlines()]
     letters = [record for record in await read(service.settings, names.dead_letters) if record.key != b"retried"]
     assert len(everything) == len(letters)
+
+
+async def test_the_runbook_copies_them_and_sends_them_again(service: Service, tmp_path: Path) -> None:
+    names, correlation_id, code = service.settings.topic_names, uuid.uuid4().bytes, f"forbidden-{uuid.uuid4()}"
+    value = json.dumps({"channel_id": service.channel, "external_id": code}).encode()
+    async with calling(service.settings) as caller, entry("Dead letters come", tmp_path) as book:
+        own = [(CORRELATION_ID, correlation_id)]
+        place = await put_letter(service, value, own, source=names.requests, code=code)
+        copy = tmp_path / "copy.jsonl"
+        book.use(service.settings, service.worker, PLACE=place, CODE=code, COPY=str(copy))
+        said = await book.run("Check")
+        assert f"dead letter {place}" in said
+        assert code in said
+        assert "1 sent again, 0 not" in await book.run("Act")
+        assert base64.b64decode(json.loads(copy.read_text())["value_base64"]) == value
+        assert plain_answer(await caller.answer(correlation_id))["created"]["contact"]
+        await book.run("Verify")
+        assert "1 passed over" in await book.run("Act")

@@ -1,7 +1,6 @@
 """Serializers in Java, Apicurio's own, against a real registry: they write what this service reads, and the reverse."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from airy_identify.core.commands import AnswerFormat
 from airy_identify.intake.requests import ParsedRequest, parse_request
-from airy_identify.ops.local_registry import API_PATH, LocalRegistry
+from airy_identify.ops.local_registry import LocalRegistry
 from airy_identify.registry import RegistryClient, SchemaResolver
 from airy_identify.subjects import schema_text
 from airy_identify.telemetry import SchemaRegistryMetrics
@@ -18,23 +17,13 @@ from airy_identify.wire import airy, answers
 from airy_identify.wire.confluent import WriterSchemas
 from tests import builders as make
 from tests.java_programs import JavaProgram, java_program
-from tests.kafka.foreign import Definition, published
+from tests.kafka.foreign import Definition, published, read_in_java, written_in_java
 
 
 @pytest.fixture(scope="module")
 def java() -> Iterator[JavaProgram]:
     with java_program("serde", "AvroSerde") as program:
         yield program
-
-
-def address(registry: LocalRegistry) -> str:
-    return registry.url.replace(API_PATH, "/apis/registry/v2")
-
-
-def written(java: JavaProgram, registry: LocalRegistry, topic: str, definition: Definition, value: Any) -> bytes:
-    """Return a value as the serializer in Java writes it; its schema is in the registry then."""
-    answer = java.ask(registry=address(registry), topic=topic, schema=json.dumps(definition), value=value)
-    return bytes.fromhex(answer["data"])
 
 
 def writers_of(registry: LocalRegistry, *values: bytes) -> WriterSchemas:
@@ -74,8 +63,8 @@ def test_airys_records_written_in_java_are_read(java: JavaProgram, registry: Loc
         "token": {"string": "secret"},
         "connectionState": "CONNECTED",
     }
-    in_message = written(java, registry, "java-messages", published("AiryMessage"), message_value)
-    in_channel = written(java, registry, "java-channels", published("AiryChannel"), channel_value)
+    in_message = written_in_java(java, registry, "java-messages", published("AiryMessage"), message_value)
+    in_channel = written_in_java(java, registry, "java-channels", published("AiryChannel"), channel_value)
     writers = writers_of(registry, in_message, in_channel)
 
     assert airy.decode_message(in_message, writers) == message
@@ -85,7 +74,7 @@ def test_airys_records_written_in_java_are_read(java: JavaProgram, registry: Loc
 def test_a_request_written_in_java_is_read(java: JavaProgram, registry: LocalRegistry) -> None:
     value = {"request_id": {"string": "r-1"}, "contact_id": {"string": "k-1"}}
     members = {field["name"]: None for field in published("InfoRequest")["fields"]}
-    data = written(java, registry, "java-requests", published("InfoRequest"), info_value(members | value))
+    data = written_in_java(java, registry, "java-requests", published("InfoRequest"), info_value(members | value))
 
     parsed = parse_request(data, writers_of(registry, data))
 
@@ -113,7 +102,7 @@ def test_an_answer_is_read_in_java(java: JavaProgram, registry: LocalRegistry) -
             return await client.register("java-responses-value", schema_text(body.schema))
 
     data = answers.encode_answer(body, AnswerFormat.CONFLUENT, {body.schema: asyncio.run(register())})
-    read = java.ask(registry=address(registry), topic="java-responses", data=data.hex())
+    read = read_in_java(java, registry, "java-responses", data)
 
     assert read["schema"] == body.schema
     assert read["value"]["request_id"] == body.members["request_id"]

@@ -49,6 +49,9 @@ async def test_logs_tell_nothing_of_anybody(
             {"id": "m", "conversation_id": conversation["id"], "channel_id": channel, "content": SECRETS["content"]},
         )
         tokens.append(json.loads((await service.ask(**fields)).value)["conversations"][0]["resume_token"])
+        for token in (tokens[0], tokens[1] + "x", [tokens[0]]):
+            await service.identify(**fields | {"attach": token})
+            await service.ask(**fields | {"attach": token})
         for wrong in ("email", "phone_number", "external_id", "identifiers", "metadata"):
             await service.identify(**fields | {wrong: [SECRETS["email"], SECRETS["phone_number"], SECRETS["metadata"]]})
         for value in SECRETS.values():

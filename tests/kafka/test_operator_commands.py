@@ -334,12 +334,12 @@ async def test_topics_create_and_check(make_settings: Callable[..., Settings]) -
 
     code, _, errors = await call(settings, "topics", "check")
     assert code == 1
-    for name in ("messages", "channels"):
+    for name in ("messages", "channels", "contacts"):
         assert f"{settings.topic_names.airy(name)}: is missing; it is Airy's" in errors
 
     code, output, errors = await call(settings, "topics", "create", "--with-airy", "--json")
     assert (code, errors) == (0, "")
-    assert len(json.loads(output)["created"]) == 14
+    assert len(json.loads(output)["created"]) == 15
     assert await call(settings, "topics", "create") == (0, "0 topics created; the others were there already\n", "")
     assert await call(settings, "topics", "check") == (0, "all topics are as they have to be\n", "")
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from aiokafka.admin import NewTopic
@@ -29,11 +30,12 @@ from airy_identify.wire.headers import (
     UNDELIVERABLE_ANSWER,
 )
 from tests.avro_form import write_by_apache
-from tests.kafka.acls import AclOperation, ResourceType, denied
+from tests.kafka.acls import PRINCIPAL, AclOperation, ResourceType, denied
 from tests.kafka.caller import Headers, KafkaCaller, calling, plain_answer
 from tests.kafka.commands import call
 from tests.kafka.conftest import create_all_topics, settings_of
 from tests.kafka.processes import ServiceProcess
+from tests.kafka.runbook import entry
 from tests.kafka.service import put_channels
 from tests.refusals import RECORDS
 
@@ -361,37 +363,69 @@ async def test_a_reply_topic_that_is_made_anew_with_fewer_partitions_stops_nobod
         await assert_answered_as_ever(replying, caller)
 
 
-@pytest.mark.parametrize(
-    ("name", "operation", "why"),
-    [
-        ("denied", AclOperation.WRITE, b"may not be written by this service"),
-        ("hidden", AclOperation.ALL, b"may not be"),
-    ],
-)
-async def test_a_reply_topic_that_an_acl_forbids_stops_nobody_and_is_written_again_without_it(
-    replying: Replying, name: str, operation: AclOperation, why: bytes
+async def refused_answers(
+    replying: Replying, caller: KafkaCaller, name: str, why: bytes
+) -> tuple[bytes, bytes, list[str]]:
+    """Ask for a whole answer and for a refusal; return their correlation ids, and where their dead letters lie."""
+    whole, refusal = uuid.uuid4().bytes, uuid.uuid4().bytes
+    await caller.send(replying.request(), replying.to(name, 1, correlation_id=whole))
+    wrong = replying.request(external_id=None)
+    await caller.send(wrong, replying.to(name, correlation_id=refusal), partition=0)
+    letters = [await replying.letter(caller, correlation_id) for correlation_id in (whole, refusal)]
+    for letter in letters:
+        assert dict(letter.headers)[DEAD_LETTER_CODE].decode() == UNDELIVERABLE_ANSWER
+        assert why in dict(letter.headers)[DEAD_LETTER_TEXT]
+    assert plain_answer(letters[0])["conversations"][0]["resume_token"]
+    await assert_answered_as_ever(replying, caller)
+    return whole, refusal, [f"{letter.partition}:{letter.offset}" for letter in letters]
+
+
+async def written_again(replying: Replying, name: str, partition: int) -> None:
+    """A shard that has not met the refusal writes at once; those that have try again after five minutes."""
+    async with calling(replying.settings, replying.topics[name]) as team:
+        later = uuid.uuid4().bytes
+        await team.send(
+            replying.request(external_id=None), replying.to(name, correlation_id=later), partition=partition
+        )
+        assert plain_answer(await team.answer(later))["code"] == "missing_identifier"
+
+
+async def test_a_reply_topic_that_an_acl_hides_stops_nobody_and_is_written_again_without_it(
+    replying: Replying,
 ) -> None:
-    settings, topic = replying.settings, replying.topics[name]
-    whole, refusal, later = (uuid.uuid4().bytes for _ in range(3))
+    settings, topic = replying.settings, replying.topics["hidden"]
     async with replying.caller() as caller:
-        async with denied(settings.kafka_bootstrap_servers, ResourceType.TOPIC, topic, operation):
-            await caller.send(replying.request(), replying.to(name, 1, correlation_id=whole))
-            wrong = replying.request(external_id=None)
-            await caller.send(wrong, replying.to(name, correlation_id=refusal), partition=0)
-            letters = [await replying.letter(caller, correlation_id) for correlation_id in (whole, refusal)]
-            for letter in letters:
-                assert dict(letter.headers)[DEAD_LETTER_CODE].decode() == UNDELIVERABLE_ANSWER
-                assert why in dict(letter.headers)[DEAD_LETTER_TEXT]
-            assert plain_answer(letters[0])["conversations"][0]["resume_token"]
-            await assert_answered_as_ever(replying, caller)
+        async with denied(settings.kafka_bootstrap_servers, ResourceType.TOPIC, topic, AclOperation.ALL):
+            whole, refusal, places = await refused_answers(replying, caller, "hidden", b"may not be")
         async with calling(settings, topic) as team:
-            # A shard that has not met the refusal writes at once; those that have try again after five minutes.
-            await caller.send(wrong, replying.to(name, correlation_id=later), partition=1)
-            assert plain_answer(await team.answer(later))["code"] == "missing_identifier"
-            places = [f"{letter.partition}:{letter.offset}" for letter in letters]
             code, _, errors = await call(settings, "dead-letters", "retry", "--yes", *places)
             assert code == 0, errors
             assert (await team.answer(whole)).partition == 1
             await team.answer(refusal)
+        await written_again(replying, "hidden", 1)
         for correlation_id in (whole, refusal):
             assert sum((CORRELATION_ID, correlation_id) in record.headers for record in caller.read) == 1
+
+
+async def test_a_reply_topic_that_an_acl_denies_is_written_again_as_the_runbook_says(
+    replying: Replying, tmp_path: Path
+) -> None:
+    settings, topic = replying.settings, replying.topics["denied"]
+    async with (
+        replying.caller() as caller,
+        denied(settings.kafka_bootstrap_servers, ResourceType.TOPIC, topic, AclOperation.WRITE),
+        entry("A reply topic does not take answers", tmp_path) as book,
+    ):
+        why = b"may not be written by this service"
+        whole, refusal, places = await refused_answers(replying, caller, "denied", why)
+        book.use(settings, replying.worker, PRINCIPAL=PRINCIPAL, TOPIC=topic)
+        said = await book.run("Check")
+        assert UNDELIVERABLE_ANSWER in said
+        assert f"principal={PRINCIPAL}, host=*, operation=WRITE, permissionType=DENY" in said
+        book.steps["Act"] = book.steps["Act"].replace("--code undeliverable_answer", " ".join(places))
+        async with calling(settings, topic) as team:
+            assert f"{topic}:1:0" in await book.run("Act")
+            assert (await team.answer(whole)).partition == 1
+            await team.answer(refusal)
+        await book.run("Verify")
+        await written_again(replying, "denied", 2)

@@ -1,10 +1,8 @@
 """A real registry, and records on Airy's topics as foreign serializers write them."""
 
-import asyncio
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,73 +12,30 @@ from confluent_kafka.schema_registry import topic_record_subject_name_strategy
 
 from airy_identify.ops.local_broker import LocalKafka
 from airy_identify.ops.local_registry import LocalRegistry
-from airy_identify.ops.schemas import register_schemas
 from airy_identify.wire.answers import ANSWER_SCHEMA_HEADER, IDENTIFY_RESPONSE
 from airy_identify.wire.headers import DEAD_LETTER_CODE, DEAD_LETTER_TEXT
 from airy_identify.wire.resume_token import ResumeTokenVerifier
 from tests.kafka.conftest import create_all_topics, settings_of
-from tests.kafka.foreign import Definition, ForeignWriter, foreign_value, published
+from tests.kafka.foreign import (
+    CHANNEL,
+    MESSAGE,
+    Definition,
+    ForeignWriter,
+    foreign_value,
+    message_value,
+    published,
+    put_channel,
+    with_java_strings,
+)
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import read
+from tests.kafka.runbook import entry
 from tests.kafka.service import Answer, Service, poll
-
-MESSAGE, CHANNEL = published("AiryMessage"), published("AiryChannel")
 
 
 @pytest.fixture(scope="module")
-def service(broker: LocalKafka, registry: LocalRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A worker and a bridge that use the registry. Their one channel was written by a foreign serializer."""
-    directory = tmp_path_factory.mktemp("registered")
-    settings = settings_of(broker, directory, schema_registry_url=registry.url)
-    worker, bridge = (ServiceProcess(command, settings, directory) for command in ("worker", "web"))
-    asking = Service(settings, str(uuid.uuid4()), worker, bridge)
-
-    async def start() -> None:
-        await create_all_topics(settings)
-        await register_schemas(settings)
-        put_channel(ForeignWriter(settings, registry.url), asking, CHANNEL)
-        worker.start()
-        bridge.start()
-        await worker.until_ready()
-        await bridge.until_ready()
-
-    try:
-        asyncio.run(start())
-        yield asking
-    finally:
-        worker.kill()
-        bridge.kill()
-
-
-def put_channel(writer: ForeignWriter, service: Service, definition: Definition, **over: Any) -> None:
-    channel_id = over.get("id", service.channel)
-    value = {"source": "chatplugin", "sourceChannelId": "x", "token": None, "connectionState": "CONNECTED"}
-    topic = service.settings.topic_names.airy_channels
-    writer.write(topic, channel_id, definition, {"id": channel_id} | value | over)
-
-
-def message(service: Service, conversation_id: str, sent_at_ms: int, **over: Any) -> Definition:
-    return {
-        "id": str(uuid.uuid4()),
-        "headers": {"a": "b"},
-        "isFromContact": True,
-        "deliveryState": "DELIVERED",
-        "senderId": conversation_id,
-        "sourceRecipientId": None,
-        "conversationId": conversation_id,
-        "channelId": service.channel,
-        "source": "chatplugin",
-        "content": f"sent at {sent_at_ms}",
-        "sentAt": sent_at_ms,
-        "updatedAt": None,
-    } | over
-
-
-def with_java_strings(definition: Definition) -> Definition:
-    """Return the schema as Airy's own serializer registers it."""
-    java = {"type": "string", "avro.java.string": "String"}
-    fields = [field | {"type": java} if field["type"] == "string" else field for field in definition["fields"]]
-    return definition | {"fields": fields}
+def service(registered_service: Service) -> Service:
+    return registered_service
 
 
 def with_more_fields_in_another_order(definition: Definition) -> Definition:
@@ -125,28 +80,28 @@ async def test_records_of_foreign_serializers_are_read_whatever_version_they_hav
         (3_000, with_more_fields_in_another_order(MESSAGE)),
         (4_000, without(MESSAGE, "updatedAt")),
     ):
-        value = message(service, conversation_id, sent_at_ms)
+        value = message_value(service.channel, conversation_id, sent_at_ms)
         names = {field["name"] for field in definition["fields"]}
         value = {name: member for name, member in value.items() if name in names}
         writer.write(topic, value["id"], definition, value)
         await until_last_message(service, who, f"sent at {sent_at_ms}")
 
     other = str(uuid.uuid4())
-    put_channel(writer, service, with_java_strings(CHANNEL), id=other)
+    put_channel(writer, service.settings, other, with_java_strings(CHANNEL))
 
     async def accepted() -> bool:
         return bool((await service.identify(external_id=who, channel_id=other))["status"] == 200)
 
     await poll(accepted, "the channel in another version of its schema was not seen")
     await bad_schemas_are_dead_letters(service, writer, conversation_id)
-    writer.write(topic, "last", MESSAGE, message(service, conversation_id, 9_000))
+    writer.write(topic, "last", MESSAGE, message_value(service.channel, conversation_id, 9_000))
     await until_last_message(service, who, "sent at 9000")
 
 
 async def bad_schemas_are_dead_letters(service: Service, writer: ForeignWriter, conversation_id: str) -> None:
     """Write what cannot be read and expect each in the dead letters, byte for byte and with its reason."""
     names = service.settings.topic_names
-    good = message(service, conversation_id, 5_000)
+    good = message_value(service.channel, conversation_id, 5_000)
     body = writer.serialize(names.airy_messages, MESSAGE, good)[5:]
     lacking = without(MESSAGE, "conversationId") | {"name": "Message"}
     # Another topic's subject takes the schema: what is tested is the reader, not the registry's own rules.
@@ -270,13 +225,15 @@ async def test_a_worker_whose_schemas_are_not_registered_says_so_and_ends(
 
 
 async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
-    service: Service, registry: LocalRegistry
+    service: Service, registry: LocalRegistry, tmp_path: Path
 ) -> None:
     settings, topic = service.settings, service.settings.topic_names.airy_messages
     writer, who = ForeignWriter(settings, registry.url), f"person-{uuid.uuid4()}"
     conversation_id = (await service.identify(external_id=who))["conversations"][0]["id"]
     known, fresh = MESSAGE, with_more_fields_in_another_order(MESSAGE)
-    values = {name: message(service, conversation_id, number) for number, name in enumerate(map(str, range(60)))}
+    values = {
+        name: message_value(service.channel, conversation_id, number) for number, name in enumerate(map(str, range(60)))
+    }
     encoded = {
         name: writer.serialize(topic, fresh | {"doc": "new"} if int(name) % 2 else known, value)
         for name, value in values.items()
@@ -301,9 +258,15 @@ async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
     assert (await service.identify(external_id=f"meanwhile-{uuid.uuid4()}"))["status"] == 200
     assert "schema registry at" in service.worker.log_file.read_text(encoding="utf-8")
 
-    await registry.start()
-    await until_last_message(service, who, "sent at 59")
-    await service.worker.until_ready()
+    async with entry("The schema registry is down", tmp_path) as book:
+        book.use(settings, service.worker)
+        said = await book.run("Check")
+        assert "schema registry at" in said
+        assert said.endswith("the registry does not answer\n")
+        await registry.start()
+        await until_last_message(service, who, "sent at 59")
+        await book.run("Act")
+        await book.run("Verify")
 
     async def all_here() -> bool:
         received = await read(settings, settings.topic_names.conversation_commands)

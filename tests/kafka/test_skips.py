@@ -12,6 +12,7 @@ from airy_identify.wire.headers import DEAD_LETTER_CODE, DEAD_LETTER_OFFSET, DEA
 from tests.kafka.any_names import ODD_NAME, produce_any_names
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import read
+from tests.kafka.runbook import entry
 from tests.kafka.service import Service, poll, put_channels
 from tests.kafka.test_operator_commands import call
 from tests.kafka.test_verify import metric, verify
@@ -74,6 +75,29 @@ async def test_a_record_that_stops_a_partition_is_passed_over_for_good(
         code, _ = await verify(worker, settings, "--all-sides")
         assert code == 0
         await the_trace(settings, poisoned.offset)
+        await the_runbook_passes_another(settings, worker, partition, tmp_path)
+
+
+async def the_runbook_passes_another(
+    settings: Settings, worker: ServiceProcess, partition: int, directory: Path
+) -> None:
+    log = settings.topic_names.identity_commands
+    offset = await produce_any_names(settings.kafka_bootstrap_servers, log, (TENANT, POISON, ()), partition=partition)
+    place = f"{log}:{partition}:{offset}"
+
+    async def paused() -> bool:
+        return place in (await worker.status())[1]
+
+    await poll(paused, "the worker does not stop at it")
+    async with entry("A record stops a partition", directory) as book:
+        book.use(settings, worker, PLACE=place, REASON="a test wrote it")
+        said = await book.run("Check")
+        assert place in said
+        assert f'partition="{partition}"}} {offset}.0' in said
+        await book.run("Act")
+        said = await book.run("Verify")
+    assert "a test wrote it" in said
+    assert "differ" not in said
 
 
 async def put_odd_names(settings: Settings) -> None:

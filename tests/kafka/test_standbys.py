@@ -25,7 +25,7 @@ from airy_identify.wire.rows import PROGRESS_KEY
 from tests.kafka.engine import PARTITIONS, Installation, Running, counts, fold, one_to, running
 from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import everything_is_applied
-from tests.kafka.service import poll, produce, put_channels
+from tests.kafka.service import poll, produce, put_channels, shard_count
 from tests.kafka.test_shards import HeldClients, key_of
 
 KEYS = [b"key-%d" % number for number in range(40)]
@@ -276,8 +276,9 @@ async def test_a_member_of_an_earlier_release_gets_its_share(
     """It knows Kafka's own round robin only, tells the leader nothing, and may be the leader."""
     settings = await make_installation(standby_replicas=1)
     names = settings.topic_names
-    logs = [names.requests, names.airy_messages, names.identity_commands, names.conversation_commands]
-    total = 3 * settings.partitions + 10
+    logs = [names.requests, names.airy_messages, names.airy_contacts]
+    logs += [names.identity_commands, names.conversation_commands]
+    total = shard_count(settings)
     earlier = AIOKafkaConsumer(
         *logs,
         bootstrap_servers=settings.kafka_bootstrap_servers,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from airy_identify.settings import Settings
 from tests.kafka.processes import ServiceProcess, ended_afterwards
-from tests.kafka.service import poll
+from tests.kafka.service import poll, shard_count
 
 
 def generations(worker: ServiceProcess) -> list[int]:
@@ -37,7 +37,7 @@ async def test_a_restart_moves_no_partition(
             await worker.until_ready()
 
         async def both_have_some() -> bool:
-            return all(0 < (generations(worker) or [0])[-1] < 4 * 3 + 10 for worker in workers)
+            return all(0 < (generations(worker) or [0])[-1] < shard_count(settings) for worker in workers)
 
         await poll(both_have_some, "the partitions are shared out")
         before = generations(other)

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from airy_identify.core.commands import Command
 from airy_identify.core.values import (
     Contact,
+    ContactConversation,
     ContactKey,
     Identifier,
     IdentifierKey,
@@ -146,6 +147,15 @@ class CommandMachine(RuleBasedStateMachine):
             if isinstance(key, IdentifierKey) and key.tenant == tenant and row == Owner(contact_id=contact.id)
         ]
 
+    def anonymous_chats(self) -> list[tuple[TenantId, ContactConversation]]:
+        return [
+            (tenant, chat)
+            for tenant in TENANTS
+            for contact in self.contacts_of(tenant)
+            if not contact.known and not contact.external_id
+            for chat in contact.conversations
+        ]
+
     def latest_merges(self) -> list[tuple[TenantId, str]]:
         found: list[tuple[TenantId, str]] = []
         for key, row in self.table.rows.items():
@@ -169,7 +179,7 @@ class CommandMachine(RuleBasedStateMachine):
         over = {"token": "none"} | over
         chats = {"new": f"mark-airy-{number}~", "old": self.chats[-1 - number % min(len(self.chats), 7)]}
         token = over.pop("token")
-        over |= {"attach": None if token == "none" else make.make_attach(chats.get(token))}
+        over |= {"attach": None if token == "none" else make.make_attach(chats.get(token))} | over
         if over["metadata"]:
             over = over | {"metadata": over["metadata"] | {"display_name": f"mark-name-{number}~"}}
         return make.make_identify_command(**over, **self.stamped(later_ms), new_id=f"mark-chat-{number}~")
@@ -207,6 +217,16 @@ class CommandMachine(RuleBasedStateMachine):
         over |= naming([data.draw(st.sampled_from(identifiers)) for identifiers in drawn])
         if data.draw(st.booleans()):  # nothing but these
             over |= {"metadata": None, "dry_run": False}
+        self.take(self.asked_now(over, later_ms))
+
+    @precondition(lambda self: self.anonymous_chats())
+    @rule(data=st.data(), over=asked, later_ms=st.integers(-2, 5))
+    def log_in_with_the_token_of_an_anonymous_contact(
+        self, data: st.DataObject, over: dict[str, Any], later_ms: int
+    ) -> None:
+        """Chance alone seldom finds its channel too."""
+        tenant, chat = data.draw(st.sampled_from(self.anonymous_chats()))
+        over |= {"tenant": tenant, "channel_id": chat.channel_id, "attach": make.make_attach(chat.id)}
         self.take(self.asked_now(over, later_ms))
 
     @precondition(lambda self: any(len(self.contacts_of(tenant)) > 1 for tenant in TENANTS))

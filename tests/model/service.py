@@ -1,7 +1,7 @@
 """The two stateful agents over rows in memory: commands go in as bytes, answers come out as the bytes that are sent."""
 
 from airy_identify.core.answers import ConversationCommand
-from airy_identify.core.commands import Command
+from airy_identify.core.commands import Command, Observation
 from airy_identify.kafka import partition_for
 from airy_identify.stream.agents.conversation import ConversationAgent
 from airy_identify.stream.agents.identity import IdentityAgent
@@ -14,7 +14,7 @@ from tests.records import make_record
 
 NAMES = TopicNames()
 PARTITIONS = 3
-COUNTS = dict.fromkeys((NAMES.conversation_commands, NAMES.responses), PARTITIONS)
+COUNTS = dict.fromkeys((NAMES.identity_commands, NAMES.conversation_commands, NAMES.responses), PARTITIONS)
 IDENTITY = IdentityAgent(names=NAMES, conversation_partitions=PARTITIONS)
 CONVERSATION = ConversationAgent(names=NAMES, partitions=PARTITIONS, signer=ResumeTokenSigner(b"s" * 32))
 
@@ -31,15 +31,22 @@ class InMemoryService:
     def ask(self, command: Command) -> bytes:
         """Return the one answer to a command, after all that follows from it was done."""
         self._answers = []
-        record = make_record(topic=NAMES.identity_commands, offset=self._offset, value=encode_command(command))
-        self._offset += 1
-        self._process(IDENTITY, Batch([record], self.identity, COUNTS), self.identity)
+        self._append(encode_command(command))
         (answer,) = self._answers
         return answer
+
+    def observe(self, observed: Observation) -> None:
+        """Put something that Airy tells on the log."""
+        self._append(encode_command(observed))
 
     def tell(self, command: ConversationCommand, conversation_id: str) -> None:
         """Put something on `conversation-commands`."""
         self._deliver(conversation_id.encode(), encode_conversation_command(command))
+
+    def _append(self, value: bytes) -> None:
+        record = make_record(topic=NAMES.identity_commands, offset=self._offset, value=value)
+        self._offset += 1
+        self._process(IDENTITY, Batch([record], self.identity, COUNTS), self.identity)
 
     def _deliver(self, key: bytes, value: bytes) -> None:
         partition = partition_for(key, PARTITIONS)
@@ -57,8 +64,11 @@ class InMemoryService:
                 rows[key] = row
         self._answers += [answer.value for answers in batch.answers.values() for answer in answers]
         for partition, outputs in batch.outputs.items():
-            assert partition.topic == NAMES.conversation_commands
             for sent_key, value, _ in outputs:
                 assert sent_key is not None
                 assert value is not None
-                self._deliver(sent_key, value)
+                if partition.topic == NAMES.identity_commands:
+                    self._append(value)
+                else:
+                    assert partition.topic == NAMES.conversation_commands
+                    self._deliver(sent_key, value)

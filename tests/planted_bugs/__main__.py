@@ -1,9 +1,9 @@
 """Plants one bug at a time in a copy of the tree, and runs the test that has to catch it: `make planted-bugs`.
 
-Fails when a bug survives, when a patch does not apply exactly once, and when a test fails without a bug. `bugs` has the
-list for the rules and `tests.simulation.planted_bugs` that for the engine, with the test that catches each. Random tests
-draw the same sequences every time (`SEED`). As many bugs are tried at a time as there are processors, each in a copy of
-its own; `JOBS` says another number.
+Fails when a bug survives, when a patch does not apply exactly once, and when a test fails without a bug. `bugs` and
+`contacts_out` have the list for the rules and `tests.simulation.planted_bugs` that for the engine, with the test that
+catches each. Random tests draw the same sequences every time (`SEED`). As many bugs are tried at a time as there are
+processors, each in a copy of its own; `JOBS` says another number.
 """
 
 import os
@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.planted_bugs.bugs import BUGS, Bug
+from tests.planted_bugs.contacts_out import CONTACTS_OUT_BUGS
 from tests.simulation.planted_bugs import PLANTED_BUGS
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +24,7 @@ SEED = "0"
 SEQUENCES_WITH_A_BUG = "400"
 SEQUENCES_WITHOUT = "40"
 SIMULATED_SEEDS = "40"
-ALL = (*BUGS, *(Bug(bug.name, bug.file, bug.old, bug.new, bug.caught_by) for bug in PLANTED_BUGS))
+ALL = (*BUGS, *CONTACTS_OUT_BUGS, *(Bug(bug.name, bug.file, bug.old, bug.new, bug.caught_by) for bug in PLANTED_BUGS))
 JOBS = int(os.environ.get("JOBS", os.cpu_count() or 1))
 TESTS_FAILED = 1
 

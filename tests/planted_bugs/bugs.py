@@ -9,6 +9,9 @@ ATTACH = "tests/property/test_laws_of_attach.py::Test"
 PRIVACY = "tests/property/test_laws_of_privacy.py::Test"
 ORDER = "tests/property/test_order_independence.py::test_a_merge_compatible_set_ends_in_the_same_people_in_any_order"
 MODEL = "tests/model/test_identity_rules.py::TestIdentityRules"
+AIRY = "tests/unit/core/test_airy_contacts.py::"
+DELETED = "tests/unit/core/test_airy_merges_and_deletions.py::"
+ROWS = "tests/property/test_order_of_airys_rows.py::"
 LIMITS = "tests/model/test_identity_rules.py::TestIdentityRulesWithSmallLimits"
 
 
@@ -348,6 +351,48 @@ BUGS = (
         "tests/unit/core/test_attach.py",
     ),
     Bug(
+        "a token of another channel counts",
+        "airy_identify/intake/tokens.py",
+        " or found.channel_id != channel_id",
+        "",
+        "tests/unit/intake/test_tokens.py",
+    ),
+    Bug(
+        "the token itself is put into the log",
+        "airy_identify/intake/tokens.py",
+        "return Attach(conversation_id=found.conversation_id)",
+        "return Attach(conversation_id=type(found.conversation_id)(token.text))",
+        "tests/unit/intake/test_tokens.py",
+    ),
+    Bug(
+        "a client may act for every tenant",
+        "airy_identify/intake/clients.py",
+        "allowed_tenants=self.tenants,",
+        "allowed_tenants=None,",
+        "tests/web/test_clients.py",
+    ),
+    Bug(
+        "a secret that was taken out counts on",
+        "airy_identify/web/callers.py",
+        'compare_digest(self._known.get(each, b""), fast) for each in hashes)',
+        "compare_digest(known, fast) for known in self._known.values())",
+        "tests/web/test_clients.py",
+    ),
+    Bug(
+        "wrong secrets wait without end",
+        "airy_identify/web/callers.py",
+        "if self._waiting[queue] >= TURNS_PER_NAME_MAX:",
+        "if self._waiting[queue] >= 10_000:",
+        "tests/web/test_clients.py",
+    ),
+    Bug(
+        "a client's JWT is good for ever",
+        "airy_identify/intake/client_secrets.py",
+        "and now_s < expires_at_s <= issued_at_s + JWT_LIFETIME_S_MAX",
+        "and now_s < expires_at_s",
+        "tests/web/test_clients.py",
+    ),
+    Bug(
         "a phone number is stored as it matches, not as it was given",
         "airy_identify/wire/fragments.py",
         '"value": phone.value',
@@ -367,5 +412,131 @@ BUGS = (
         "while _next_offset(data, self._begin) <= offset:",
         "while _next_offset(data, self._begin) <= offset + 1:",
         "tests/unit/test_header_names.py",
+    ),
+    Bug(
+        "leftover rows of a deleted contact are a contact",
+        CORE + "airy_view.py",
+        "return created_at(airys) is not None and not self._is_known",
+        "return not self._is_known",
+        AIRY + "test_leftover_rows_are_nobody",
+    ),
+    Bug(
+        "of several contacts of Airy that claim one value the last one found has it",
+        CORE + "airy_view.py",
+        "if oldest is None or age(airys) < age(oldest):",
+        "if oldest is not airys:",
+        ROWS + "test_a_value_finds_whom_a_naive_reading_finds",
+    ),
+    Bug(
+        "a claim in Airy takes a value from its owner here",
+        CORE + "airy_view.py",
+        "        if held is not None:\n            return held\n        if isinstance(key, AliasKey):",
+        "        if isinstance(key, ConversationOwnerKey):\n            return held\n        if isinstance(key, AliasKey):",
+        AIRY + "test_what_a_contact_of_ours_has_is_not_claimed_by_another_of_airy",
+    ),
+    Bug(
+        "a conversation of somebody here moves with a row of Airy",
+        CORE + "airy_view.py",
+        "        if self._table.owner(owner_key) is not None:\n            return None\n",
+        "",
+        AIRY + "test_a_chat_of_somebody_here_does_not_move_with_rows_of_airy",
+    ),
+    Bug(
+        "conversations of other sources are resumed",
+        CORE + "airy_view.py",
+        "if source == CHAT_PLUGIN and conversation_id not in held",
+        "if conversation_id not in held",
+        AIRY + "test_a_facebook_conversation_is_not_listed",
+    ),
+    Bug(
+        "claims depend on the order of rows",
+        CORE + "airy_facts.py",
+        "kept = tuple(sorted(ids)[:CLAIMS_MAX])",
+        "kept = tuple(sorted(ids, key=lambda each: each != contact_id)[:CLAIMS_MAX])",
+        ROWS + "test_any_order_gives_the_same_tables_and_the_same_answers_later",
+    ),
+    Bug(
+        "the start of a conversation depends on the order of its messages",
+        CORE + "airy_contacts.py",
+        "isinstance(known, SeenConversation) and _start(known) <= _start(told)",
+        "isinstance(known, SeenConversation)",
+        ROWS + "test_any_order_gives_the_same_tables_and_the_same_answers_later",
+    ),
+    Bug(
+        "rows that come back to us are news",
+        CORE + "airy_contacts.py",
+        "    if command.own or created_at(before) is None",
+        "    if created_at(before) is None",
+        DELETED + "test_what_this_service_deletes_in_airy_is_not_deleted_here",
+    ),
+    Bug(
+        "a merge in Airy is a deletion",
+        CORE + "airy_contacts.py",
+        "if isinstance(contact, Contact) and AiryView(table, command.tenant).absorber(contact_id) is None:",
+        "if isinstance(contact, Contact):",
+        DELETED + "test_two_accounts_do_not_become_one_by_a_merge_in_airy",
+    ),
+    Bug(
+        "who was put aside does not come back when Airy's merge shows late",
+        CORE + "airy_merges.py",
+        "    if put_aside is not None:\n",
+        "    if put_aside is not None and False:\n",
+        DELETED + "test_a_merge_in_airy_is_no_deletion_whatever_comes_first",
+    ),
+    Bug(
+        "two accounts become one by a merge in Airy",
+        CORE + "airy_merges.py",
+        "if both_hard or is_separated(source, destination)",
+        "if is_separated(source, destination)",
+        DELETED + "test_two_accounts_do_not_become_one_by_a_merge_in_airy",
+    ),
+    Bug(
+        "rows of Airy bring together what an unmerge parted",
+        CORE + "airy_merges.py",
+        "if both_hard or is_separated(source, destination) or is_separated(destination, source):",
+        "if both_hard:",
+        DELETED + "test_separated_contacts_and_those_too_large_do_not_become_one",
+    ),
+    Bug(
+        "who comes back takes an identifier from somebody else",
+        CORE + "airy_merges.py",
+        "        if table.owner(key) is not None:\n",
+        "        if table.owner(key) is None:\n",
+        DELETED + "test_what_somebody_else_has_by_now_is_not_taken_back",
+    ),
+    Bug(
+        "late rows of Airy revive somebody forgotten",
+        CORE + "airy_contacts.py",
+        "    if isinstance(find_by_id(table, command.tenant, contact_id), Forgotten):",
+        "    if find_by_id(table, command.tenant, contact_id) is command:",
+        AIRY + "test_what_is_forgotten_here_leaves_nothing_and_is_not_revived_by_airy",
+    ),
+    Bug(
+        "what Airy said of somebody forgotten stays",
+        CORE + "erasing.py",
+        "    for contact_id in all_ids(contact):\n        drop_facts(table, tenant, contact_id)\n",
+        "",
+        AIRY + "test_what_is_forgotten_here_leaves_nothing_and_is_not_revived_by_airy",
+    ),
+    Bug(
+        "who was deleted in Airy is never erased",
+        CORE + "gone.py",
+        "        if row.gone_at_ms + GRACE_MS > now_ms:\n",
+        "        if row.gone_at_ms + GRACE_MS > 0:\n",
+        DELETED + "test_somebody_deleted_is_erased_a_day_later_and_not_before",
+    ),
+    Bug(
+        "what Airy says later changes the identifiers of a contact of ours",
+        CORE + "airy_view.py",
+        "            self._table.contact(ContactKey(tenant=self._tenant, contact_id=contact_id)) is not None\n            or ",
+        "            ",
+        AIRY + "test_what_airy_says_later_of_a_contact_of_ours_changes_nothing_but_names",
+    ),
+    Bug(
+        "a merge in Airy of one conversation's contact moves a whole person",
+        CORE + "airy_merges.py",
+        "        if found.id == source.id:\n",
+        "        if found.id != destination.id:\n",
+        DELETED + "test_a_merge_of_what_airy_has_of_an_alias_does_not_speak_for_the_contact",
     ),
 )

@@ -53,6 +53,9 @@ class Followed:
         for task in self._tasks:
             task.cancel()
 
+    async def ended(self) -> None:
+        await asyncio.wait(self._tasks)
+
 
 class Builder:
     """One rebuild process. It ends by itself, or is killed."""

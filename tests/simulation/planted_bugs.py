@@ -63,6 +63,7 @@ PLANTED_BUGS = (
         _SHARD,
         """        await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
         fenced = time.monotonic()
+        await self._take_generation()
         self.reason = f"restoring its table from {self.changelog.topic}:{self.changelog.partition}"
         self._transaction = BatchTransaction(
             self._producer,
@@ -74,10 +75,12 @@ PLANTED_BUGS = (
         self._consumer = self._clients.consumer()
         await self._consumer.start()
         await self._check_partition_counts()
+        known_at_ms = self._environment.clock_ms()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
 """,
-        """        self.reason = f"restoring its table from {self.changelog.topic}:{self.changelog.partition}"
+        """        await self._take_generation()
+        self.reason = f"restoring its table from {self.changelog.topic}:{self.changelog.partition}"
         self._transaction = BatchTransaction(
             self._producer,
             source=self.source,
@@ -88,6 +91,7 @@ PLANTED_BUGS = (
         self._consumer = self._clients.consumer()
         await self._consumer.start()
         await self._check_partition_counts()
+        known_at_ms = self._environment.clock_ms()
         begin = await self._consumer.beginning_offsets([self.source, self.changelog])
         end = await self._consumer.end_offsets([self.source, self.changelog])
         await asyncio.wait_for(self._producer.start(), FENCE_TIMEOUT_S)
@@ -214,8 +218,8 @@ PLANTED_BUGS = (
     PlantedBug(
         "a shard that failed leaves its store open",
         _SHARD,
-        "        self._store.close()\n",
-        "",
+        "        self._store.close()\n        self._producer = self._consumer = self._transaction = None\n",
+        "        self._producer = self._consumer = self._transaction = None\n",
     ),
     PlantedBug(
         "an idle shard calls its store up to date without asking whether the partition is still its own",
@@ -272,12 +276,6 @@ PLANTED_BUGS = (
         _SHARDS,
         "        shard.start(generation=self._generation, previous=previous, on_death=self._shard_died)\n",
         "        shard.start(generation=self._generation, previous=None, on_death=self._shard_died)\n",
-    ),
-    PlantedBug(
-        "a standby does not end when its partition becomes ours",
-        _SHARDS,
-        "            if source not in (ours if isinstance(occupant, Shard) else followed):\n",
-        "            if source not in (ours if isinstance(occupant, Shard) else followed | ours):\n",
     ),
     PlantedBug(
         "somebody stands by who would not be given the partition",

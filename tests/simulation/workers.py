@@ -133,6 +133,7 @@ class Worker:
         if self.alive and self.wire is wire:
             self.alive = False
             self._end_agents()
+            await self._followed.ended()
 
     def wipe(self) -> None:
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -180,7 +180,7 @@ class World:
         if isinstance(error, AssertionError) and "Invalid state transition" not in str(error):
             self._failures.append(error)
         elif error is None:
-            self._failures.append(str(context["message"]))
+            self._failures.append(f"{context['message']} {context.get('task', '')}")
 
     # Happenings.
 

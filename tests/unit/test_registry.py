@@ -19,6 +19,7 @@ from airy_identify.registry import (
     RegistryUnavailableError,
     SchemaResolver,
     wait_for_ids,
+    wait_for_registered,
 )
 from airy_identify.wire.confluent import WriterSchemas, frame
 from airy_identify.wire.errors import UndecodableError
@@ -276,3 +277,24 @@ async def test_ids_of_schemas_are_waited_for_and_null_where_there_are_none(setup
 
     assert found == {"known": 7, "unknown": None}
     assert len(setup.waited) == 2
+
+
+async def test_a_schema_that_a_subject_lacks_is_registered_as_soon_as_the_registry_answers(setup: Setup) -> None:
+    setup.fake.says("/subjects/airys", (500, {}), UNKNOWN)
+    setup.fake.says("/subjects/airys/versions", (200, {"id": 9}))
+
+    assert await wait_for_registered(setup.client, "airys", SCHEMA, setup.waited.append) == 9
+    assert len(setup.waited) == 1
+
+    setup.fake.says("/subjects/airys", (200, {"id": 9}))
+    setup.fake.asked.clear()
+    assert await wait_for_registered(setup.client, "airys", SCHEMA, setup.waited.append) == 9
+    assert setup.fake.asked == ["POST /subjects/airys"]
+
+
+async def test_a_schema_that_is_refused_is_not_waited_for(setup: Setup) -> None:
+    setup.fake.says("/subjects/airys", UNKNOWN)
+    setup.fake.says("/subjects/airys/versions", (409, {"error_code": 409, "message": "incompatible"}))
+
+    with pytest.raises(RegistryRefusedError):
+        await wait_for_registered(setup.client, "airys", SCHEMA, setup.waited.append)

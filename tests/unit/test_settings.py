@@ -204,3 +204,14 @@ def test_a_jwt_secret_on_which_airys_decoder_fails_is_refused() -> None:
     (problem,) = problems_of({"JWT_SECRET": "A" * 45 + "="})
     assert problem.startswith(variable("jwt_secret"))
     assert "AAAA" not in problem
+
+
+def test_contacts_out_needs_the_registry_and_contacts_in() -> None:
+    problems = problems_of({"CONTACTS_OUT": "true", "CONTACTS_IN": "false"})
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "AIRY_IDENTIFY_SCHEMA_REGISTRY_URL is not set, but AIRY_IDENTIFY_CONTACTS_OUT is true",
+        "AIRY_IDENTIFY_CONTACTS_IN is false, but AIRY_IDENTIFY_CONTACTS_OUT is true",
+    ]
+    environment = {f"{PREFIX}CONTACTS_OUT": "true", f"{PREFIX}SCHEMA_REGISTRY_URL": "http://registry:8080"}
+    assert load_settings(environment).contacts_out
+    assert not load_settings({}).contacts_out

@@ -169,7 +169,7 @@ def test_bridge_metrics_count_requests() -> None:
     registry = CollectorRegistry()
     metrics = BridgeMetrics(registry)
 
-    metrics.observe(route="/contacts.identify", status=200, duration_s=0.01)
+    metrics.observe(route="/contacts.identify", status=200, duration_s=0.01, client="shop", code=None)
     metrics.watch_pending(lambda: 5)
 
     labels = {"route": "/contacts.identify", "status": "200"}

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,6 +21,8 @@ from airy_identify.web.app import make_app
 from airy_identify.web.asking import Answer
 from airy_identify.web.auth import SystemToken
 from airy_identify.web.bodies import BodyLimits
+from airy_identify.web.callers import Callers
+from airy_identify.web.client_book import ClientBook
 from airy_identify.web.commands import CommandDoor
 from airy_identify.web.rate_limit import RateLimit
 from airy_identify.web.server import Patience, serving
@@ -97,6 +100,8 @@ class Bridge:
     asker: ScriptedAsker
     registry: CollectorRegistry
     problems: list[str] = field(default_factory=list)
+    callers: Callers | None = None
+    book: ClientBook | None = None
     channels_ready: bool = True
     host: str = ""
     port: int = 0
@@ -131,6 +136,7 @@ async def running_bridge(
     policy: IntakePolicy | None = None,
     clock: Callable[[], float] = lambda: 0.0,
     patience: Patience = PATIENCE,
+    clients_file: Path | None = None,
 ) -> AsyncIterator[Bridge]:
     """Serve a bridge on a free port within the block."""
     registry = CollectorRegistry()
@@ -151,13 +157,18 @@ async def running_bridge(
         clock_ms=lambda: ACCEPTED_AT_MS,
         new_uuid=lambda: next(uuids),
     )
+    metrics = BridgeMetrics(registry)
+    if clients_file is not None:
+        bridge.book = ClientBook(clients_file, metrics)
+        bridge.callers = Callers(bridge.book, key=b"k" * 32, clock_s=lambda: ACCEPTED_AT_MS / 1000)
     app = make_app(
         commands=door,
         system_token=SystemToken(token),
         rate_limit=RateLimit(requests_per_s, clock),
         problems=lambda: bridge.problems,
         registry=registry,
-        metrics=BridgeMetrics(registry),
+        metrics=metrics,
+        callers=bridge.callers,
     )
     async with aiohttp.ClientSession() as bridge.session, AsyncExitStack() as stack:
         address = await stack.enter_async_context(
@@ -166,6 +177,8 @@ async def running_bridge(
         bridge.host, bridge.port = address
         bridge.stop = stack.aclose
         yield bridge
+        if bridge.callers is not None:
+            bridge.callers.close()
 
 
 def rejected(reason: Reason, field: str | None = None) -> Callable[[Command], Rejected]:

@@ -46,6 +46,15 @@ async def test_metrics_count_by_route_and_never_by_the_path_as_given(bridge: Bri
     assert "jane" not in text
 
 
+async def test_refusals_are_counted_by_their_code(bridge: Bridge) -> None:
+    await bridge.post()
+    await bridge.post({"email": "jane@@example"})
+    await bridge.send("GET", "/readyz")
+    _, text, _ = await bridge.send("GET", "/metrics")
+    counted = [line for line in text.splitlines() if "http_refusals_total{" in line]
+    assert counted == ['airy_identify_http_refusals_total{code="missing_field"} 1.0']
+
+
 async def test_the_log_has_one_line_a_request_and_nobodys_data(
     bridge: Bridge, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -48,6 +48,7 @@ TABLE = [
     ("invalid_field", 400, "external_id", fields(external_id=7)),
     ("invalid_field", 400, "identifiers.device_id", fields(identifiers={"device_id": 7})),
     ("invalid_field", 400, "unverified", fields(unverified=["external_id"])),
+    ("invalid_field", 400, "attach", fields(attach=["token"])),
     ("invalid_field", 400, "on_conflict", fields(on_conflict="shrug")),
     ("invalid_field", 400, "dry_run", fields(dry_run="yes")),
     ("invalid_field", 400, "tenant", fields(tenant="UPPER")),

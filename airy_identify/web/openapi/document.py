@@ -3,6 +3,7 @@
 from typing import Any
 
 from airy_identify.core.reasons import HTTP_STATUS, Reason
+from airy_identify.intake.client_secrets import AUDIENCE, JWT_LIFETIME_S_MAX
 from airy_identify.intake.json_schema import JsonSchema, answer_schemas, request_schema
 from airy_identify.intake.requests import REQUEST_ID_CHARACTERS_MAX
 from airy_identify.web.errors import INTERNAL_CODE, INTERNAL_STATUS, MALFORMED_CODE, MALFORMED_STATUS
@@ -17,8 +18,8 @@ ERROR = "ErrorResponse"
 _STATUS_TEXT = {
     200: "Done.",
     400: "Something about the request has to be mended; `field` names it.",
-    401: "The header `Authorization` does not carry the system token.",
-    403: "The caller may not act for this tenant or on this channel.",
+    401: "The header `Authorization` carries neither the system token nor a client's.",
+    403: "The client may not use this command, tenant or channel; `field` names it. Nothing was looked up.",
     404: "What the request names is not there.",
     405: "Another method is needed; the header `Allow` says which.",
     409: "The rules do not allow it; nothing was written.",
@@ -33,6 +34,27 @@ _RETRY_AFTER = {
     "description": "Seconds after which to try again.",
     "required": True,
     "schema": {"type": "integer", "minimum": 1},
+}
+_SECURITY_SCHEMES: dict[str, JsonSchema] = {
+    "systemToken": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The system token, with the word Bearer in any case or without it. It may use everything.",
+    },
+    "clientSecret": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "`<name>.<secret>` of a client that the service has been told of, with its own scope.",
+    },
+    "clientJwt": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": (
+            f"A JWT that a client signs (RS256, ES256 or EdDSA): `iss` its name, `aud` `{AUDIENCE}`, `iat`, and `exp` "
+            f"at most {JWT_LIFETIME_S_MAX} s later."
+        ),
+    },
 }
 _HEADERS: dict[int, JsonSchema] = {
     401: {
@@ -89,22 +111,16 @@ def openapi() -> JsonSchema:
             "description": (
                 "For trusted backends that have just logged a user in. Every error has one shape: `message` for people, "
                 "`code` for programs, `field` names what to mend, `request_id` is in the log. Of several faults the "
-                "first is answered: route, token, rate, method, media type, size, `Idempotency-Key`, JSON, fields in "
-                "their order, identifiers, channel. Ignore members of answers that you do not know: there may be more."
+                "first is answered: route, token, rate, method, media type, size, `Idempotency-Key`, JSON, the client's "
+                "commands, fields in their order, identifiers, the client's tenants and channels, channel. Ignore members of answers that you do not know: there may be more."
             ),
         },
         "servers": [{"url": "/"}],
-        "security": [{"systemToken": []}],
+        "security": [{scheme: []} for scheme in _SECURITY_SCHEMES],
         "paths": commands | _operators_routes(),
         "components": {
             "schemas": components,
-            "securitySchemes": {
-                "systemToken": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "The system token, with the word Bearer in any case or without it.",
-                }
-            },
+            "securitySchemes": _SECURITY_SCHEMES,
         },
     }
 

@@ -92,8 +92,9 @@ def _contents(title: str, routes: list[Route]) -> str:
 
 
 def _authentication(document: dict[str, Any]) -> str:
-    (scheme,) = document["components"]["securitySchemes"].values()
-    return f"<h4>Authentication</h4><p>Header <code>Authorization: Bearer …</code>. {_text(scheme['description'])}</p>"
+    schemes = document["components"]["securitySchemes"].values()
+    told = "".join(f"<li>{_text(scheme['description'])}</li>" for scheme in schemes)
+    return f"<h4>Authentication</h4><p>Header <code>Authorization: Bearer …</code>, one of</p><ul>{told}</ul>"
 
 
 def _route(path: str, method: str, item: dict[str, Any], document: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ from tests.builders import (
     make_merge,
     make_release,
     make_row_received,
+    make_seen_conversation,
     make_tombstone,
     make_unmerge,
 )
@@ -126,6 +127,7 @@ def test_what_airy_says_later_of_a_contact_of_ours_changes_nothing_but_names() -
     slip = table.identify(email="a@b.cd")
     assert (slip.contact.email, slip.contact.phone_number, slip.contact.display_name) == ("a@b.cd", None, "Ada")
     assert table.identify(email="new@b.cd").created_contact
+    assert table.identify(phone_number="+491").created_contact
 
 
 def test_a_released_e_mail_does_not_come_back_with_rows_of_airy() -> None:
@@ -240,6 +242,9 @@ def test_a_chat_of_somebody_here_does_not_move_with_rows_of_airy() -> None:
     mine = table.identify(external_id="u1").contact.id
     table.add(A, email="a@b.cd", chats=[OWN_CHAT])
     table.tell(make_conversation_seen(OWN_CHAT))
+    seen = SeenConversationKey(tenant=TENANT, conversation_id=OWN_CHAT)
+    assert seen not in table.rows
+    table.rows[seen] = make_seen_conversation()  # it would not help either
     slip = table.identify(email="a@b.cd", new_id="22222222-2222-4222-8222-222222222222")
     assert OWN_CHAT not in {each.id for each in slip.pending}
     owner = table.rows[ConversationOwnerKey(tenant=TENANT, conversation_id=OWN_CHAT)]

@@ -358,6 +358,23 @@ def test_separated_contacts_and_those_too_large_do_not_become_one(monkeypatch: p
     assert [contact.id for contact in table.contacts] == [A]
 
 
+def test_a_merge_of_what_airy_has_of_an_alias_does_not_speak_for_the_contact() -> None:
+    table = AiryTable()
+    table.add(A, email="a@b.cd", chats=[CHAT])
+    table.tell(make_conversation_seen(CHAT))
+    table.identify(email="a@b.cd")
+    table.add(B, phone="+491")
+    table.add(C, phone="+492")
+    table.apply(make_merge(C, A))
+    _, history = merged_in_airy(C, B)
+    table.tell(history)
+    assert [contact.id for contact in table.contacts] == [A]
+    table.identify(phone_number="+491", new_id=NEXT_CHAT)
+    _, history = merged_in_airy(B, C)
+    table.tell(history)
+    assert {contact.id for contact in table.contacts} == {A, B}
+
+
 def test_one_that_is_not_to_be_seen_takes_nobody_in() -> None:
     table = AiryTable()
     table.add(B, external_id="u2")

@@ -250,6 +250,17 @@ def test_whoever_loses_a_value_too_is_written_once() -> None:
     assert (contact(table, DERIVED).identifiers, contact(table, DERIVED).conversations) == ((), ())
 
 
+def test_whoever_plants_a_chat_sees_nothing_else_of_the_person() -> None:
+    """Mallory's chat was attached to the person, whose browser had its token from Mallory's link."""
+    table = make_table(person())
+    assert not warned(log_in(table))
+    mallory = log_in(table, external_id="mallory")
+    assert warned(mallory)
+    others = {conversation.id for conversation in contact(table, "person").conversations}
+    assert not others & {conversation.id for conversation in mallory.pending}
+    assert mallory.contact.id != "person"
+
+
 def test_an_unmerge_does_not_bring_back_what_was_attached_to_somebody_else_since() -> None:
     cookie = make.make_custom({"cookie": "c-1"})
     own = make.make_contact_conversation(id="44444444-4444-4444-8444-444444444444")
