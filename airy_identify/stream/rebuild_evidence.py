@@ -23,6 +23,9 @@ from airy_identify.wire.generations import Generation
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress
 
 _TAIL_MIN = 64
+_DIGESTS_MAX = 100_000
+"""Of how many offsets digests are kept; without the one that is looked for, rows are compared."""
+
 _LOOK_BACK = 5_000
 
 
@@ -89,6 +92,8 @@ class RunningTable:
                 if record.key == PROGRESS_KEY and record.value is not None:
                     self.progress = decode_progress(record.value)
                     self.digests[self.progress.offset] = self.progress.digest
+                    if len(self.digests) > _DIGESTS_MAX:
+                        del self.digests[next(iter(self.digests))]
 
 
 async def last_before(consumer: AIOKafkaConsumer, log: LogRange, until: int) -> ConsumerRecord | None:
