@@ -47,7 +47,7 @@ def main() -> None:
 def worker() -> None:
     """Run a worker: it reads the topics, keeps the state and writes the answers."""
     settings = settings_of_environment(required=WORKER_REQUIRES)
-    from airy_identify.bootstrap import run_worker  # noqa: PLC0415 - so that the other commands need not wait for Faust
+    from airy_identify.bootstrap.worker import run_worker  # noqa: PLC0415 - so that the other commands need not wait for Faust
 
     click.get_current_context().exit(run_worker(settings))
 
@@ -56,7 +56,7 @@ def worker() -> None:
 def web() -> None:
     """Run a bridge: it answers HTTP by way of the topics."""
     settings = settings_of_environment(required=BRIDGE_REQUIRES)
-    from airy_identify.bootstrap import run_web  # noqa: PLC0415 - so that the other commands need not wait for Faust
+    from airy_identify.bootstrap.bridge import run_web  # noqa: PLC0415 - so that the other commands need not wait for Faust
 
     click.get_current_context().exit(run_web(settings))
 
@@ -76,19 +76,19 @@ def asyncapi() -> None:
 
 
 def _verify(settings: Settings, options: VerifyOptions, on_progress: PhaseProgress) -> AsyncIterator[Verdict]:
-    from airy_identify.bootstrap import verify as verdicts  # noqa: PLC0415 - as above
+    from airy_identify.bootstrap.tables import verify as verdicts  # noqa: PLC0415 - as above
 
     return verdicts(settings, options, on_progress)
 
 
 def _plan_rebuild(settings: Settings, options: RebuildOptions) -> AsyncIterator[Reach]:
-    from airy_identify.bootstrap import plan_rebuild  # noqa: PLC0415 - as above
+    from airy_identify.bootstrap.tables import plan_rebuild  # noqa: PLC0415 - as above
 
     return plan_rebuild(settings, options)
 
 
 def _rebuild(settings: Settings, options: RebuildOptions, on_progress: PhaseProgress) -> AsyncIterator[Rebuilt]:
-    from airy_identify.bootstrap import rebuild  # noqa: PLC0415 - as above
+    from airy_identify.bootstrap.tables import rebuild  # noqa: PLC0415 - as above
 
     return rebuild(settings, options, on_progress)
 

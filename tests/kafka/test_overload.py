@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from airy_identify.bootstrap import raise_open_files_limit
+from airy_identify.bootstrap.process import raise_open_files_limit
 from airy_identify.settings import Settings
 from tests.kafka.conftest import SYSTEM_TOKEN
 from tests.kafka.processes import ServiceProcess, ended_afterwards

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from airy_identify.bootstrap import raise_open_files_limit
+from airy_identify.bootstrap.process import raise_open_files_limit
 
 FILES = resource.RLIMIT_NOFILE
 
