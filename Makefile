@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers simulate fuzz-http bench bench-restore soak contacts bench-failover rebuild scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers registry-outage simulate fuzz-http bench bench-restore soak contacts bench-failover rebuild scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -68,6 +68,9 @@ chaos: $(READY) ## Kill, freeze and join workers under load for MINUTES=10, with
 
 callers: $(READY) ## 200 HTTP callers at once while a worker and a bridge are killed, for SECONDS=60
 	@CALLERS_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s tests/kafka/test_callers.py
+
+registry-outage: $(READY) ## The schema registry goes away under load for SECONDS=30 or more
+	@REGISTRY_OUTAGE_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s tests/kafka/test_schema_registry.py -k registry_that_is_down
 
 simulate: $(READY) ## Crashes, rebalances and lost stores over a Kafka in memory, SEEDS=1000 times, or one SEED=17
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))

@@ -1,6 +1,11 @@
-"""A real registry, and records on Airy's topics as foreign serializers write them."""
+"""A real registry, and records on Airy's topics as foreign serializers write them.
 
+`REGISTRY_OUTAGE_SECONDS` lets it stay down longer, under load: `make registry-outage SECONDS=30`.
+"""
+
+import asyncio
 import json
+import os
 import time
 import uuid
 from pathlib import Path
@@ -31,6 +36,9 @@ from tests.kafka.processes import ServiceProcess, ended_afterwards
 from tests.kafka.replay import read
 from tests.kafka.runbook import entry
 from tests.kafka.service import Answer, Service, poll
+
+OUTAGE_SECONDS = float(os.environ.get("REGISTRY_OUTAGE_SECONDS", "0"))
+LOAD_EVERY_S = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -230,14 +238,13 @@ async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
     settings, topic = service.settings, service.settings.topic_names.airy_messages
     writer, who = ForeignWriter(settings, registry.url), f"person-{uuid.uuid4()}"
     conversation_id = (await service.identify(external_id=who))["conversations"][0]["id"]
-    known, fresh = MESSAGE, with_more_fields_in_another_order(MESSAGE)
-    values = {
-        name: message_value(service.channel, conversation_id, number) for number, name in enumerate(map(str, range(60)))
-    }
-    encoded = {
-        name: writer.serialize(topic, fresh | {"doc": "new"} if int(name) % 2 else known, value)
-        for name, value in values.items()
-    }
+    known, fresh = MESSAGE, with_more_fields_in_another_order(MESSAGE) | {"doc": "new"}
+
+    def encode(number: int) -> bytes:
+        value = message_value(service.channel, conversation_id, number)
+        return writer.serialize(topic, fresh if number % 2 else known, value)
+
+    encoded = {str(number): encode(number) for number in range(60)}
     writer.write_bytes(topic, "0", encoded["0"])
     await until_last_message(service, who, "sent at 0")
 
@@ -256,6 +263,13 @@ async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
     assert 'state="waiting"' in metrics
     # Requests, and messages whose schema is known, go on meanwhile.
     assert (await service.identify(external_id=f"meanwhile-{uuid.uuid4()}"))["status"] == 200
+    until = time.monotonic() + OUTAGE_SECONDS
+    while time.monotonic() < until:
+        number = len(encoded)
+        encoded[str(number)] = encode(number)
+        writer.write_bytes(topic, str(number), encoded[str(number)])
+        assert (await service.identify(external_id=f"meanwhile-{uuid.uuid4()}"))["status"] == 200
+        await asyncio.sleep(LOAD_EVERY_S)
     assert "schema registry at" in service.worker.log_file.read_text(encoding="utf-8")
 
     async with entry("The schema registry is down", tmp_path) as book:
@@ -264,7 +278,7 @@ async def test_a_registry_that_is_down_is_waited_for_and_nothing_is_lost(
         assert "schema registry at" in said
         assert said.endswith("the registry does not answer\n")
         await registry.start()
-        await until_last_message(service, who, "sent at 59")
+        await until_last_message(service, who, f"sent at {len(encoded) - 1}")
         await book.run("Act")
         await book.run("Verify")
 
