@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.bootstrap.process import clock_ms
+from airy_identify.bootstrap.schema_registry import schema_registry
 from airy_identify.kafka import KafkaClients
 from airy_identify.ops.ask import send
 from airy_identify.ops.commands.base import PhaseProgress
@@ -30,11 +31,13 @@ from airy_identify.stream.generations import Generations
 from airy_identify.stream.group import cluster_id
 from airy_identify.stream.opening import RestoreRules
 from airy_identify.stream.rebuild import PartitionRebuild, Rebuilding, Rebuilt
+from airy_identify.stream.rebuild_base import ConversationBase, Reading
 from airy_identify.stream.rebuild_plan import Planning, Reach
 from airy_identify.stream.rebuild_table import RebuiltTable
 from airy_identify.stream.skips import SkipBook
 from airy_identify.stream.store import StoreMemory
 from airy_identify.stream.verification import TableSpec, Verdict, Verification
+from airy_identify.telemetry import make_registry
 from airy_identify.topics import (
     CONTACTS,
     CONVERSATION,
@@ -101,7 +104,20 @@ async def verify(settings: Settings, options: VerifyOptions, on_progress: PhaseP
                 raise OpsError(f"{table} {partition} could not be verified: {error}") from error
 
 
-def _rebuilt_tables(settings: Settings) -> dict[str, RebuiltTable]:
+@asynccontextmanager
+async def _reading(settings: Settings) -> AsyncIterator[Reading]:
+    """Give what reads Airy's records."""
+    async with schema_registry(settings, make_registry()) as found:
+
+        async def learn(records: Iterable[ConsumerRecord]) -> None:
+            to_do = None if found is None else found.prepare(list(records), logger.warning)
+            if to_do is not None:
+                await to_do
+
+        yield Reading(writers=None if found is None else found.resolver.schemas, learn=learn)
+
+
+def _rebuilt_tables(settings: Settings, book: GenerationBook) -> dict[str, RebuiltTable]:
     names = settings.topic_names
     identity = IdentityAgent(names=names, conversation_partitions=settings.partitions)
     conversation = ConversationAgent(names=names, partitions=settings.partitions, signer=NoSigner())
@@ -112,6 +128,16 @@ def _rebuilt_tables(settings: Settings) -> dict[str, RebuiltTable]:
         MESSAGES: (names.airy_messages, None),
         CONTACTS: (names.airy_contacts, None),
     }
+    base = ConversationBase(
+        clients=KafkaClients(bootstrap_servers=settings.kafka_bootstrap_servers),
+        names=names,
+        process=conversation.process,
+        partitions=settings.partitions,
+        identity_changelogs={
+            number: names.changelog(IDENTITY, book.number(IDENTITY, number)) for number in range(settings.partitions)
+        },
+        reading=lambda: _reading(settings),
+    )
     return {
         table: RebuiltTable(
             name=table,
@@ -119,6 +145,7 @@ def _rebuilt_tables(settings: Settings) -> dict[str, RebuiltTable]:
             changelog=names.changelog(table),
             process=process,
             compacted=table in {MESSAGES, CONTACTS},
+            base=base.parts if table == CONVERSATION else None,
         )
         for table, (log, process) in logs.items()
     }
@@ -126,8 +153,9 @@ def _rebuilt_tables(settings: Settings) -> dict[str, RebuiltTable]:
 
 async def _to_rebuild(settings: Settings, options: RebuildOptions) -> list[tuple[RebuiltTable, int]]:
     """Return the partitions that are asked for. Raises `TopicsError`."""
-    tables = _rebuilt_tables(settings)
     names = settings.topic_names
+    book = await read_generations(settings)
+    tables = _rebuilt_tables(settings, book)
     wanted = [tables[table].log for table in options.tables] + [names.skips, names.generations]
     found = await read_topics(settings.kafka_bootstrap_servers, wanted)
     if missing := [name for name in wanted if name not in found]:

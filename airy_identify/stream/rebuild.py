@@ -149,6 +149,7 @@ class PartitionRebuild:
         if (await self._current()) >= self.generation:
             return
         self._check_reach(log)
+        await self._lay_base(log)
         self._running = RunningTable(await self._consumer(), self._former)
         progress = await self._running.look()
         self._answered = await self._find_answered(progress) if offline or progress is None else None
@@ -257,6 +258,14 @@ class PartitionRebuild:
                 f"{gap}; `airy-identify rebuild --check` says more, and --accept-gaps goes on without it"
             )
         self._notes.append(gap)
+
+    async def _lay_base(self, log: LogRange) -> None:
+        """Make what the table had before its log begins, where that can be."""
+        base = self._table.base
+        if base is None or log.begin == 0 or self.new.progress is not None:
+            return
+        await self._how.generations.skips.up_to_date()
+        await self.new.lay(base(self._number), log.begin, self._counter("building what the log no longer holds", 0))
 
     async def _find_answered(self, progress: Progress | None) -> Answered:
         """Return up to where the log was answered. Raises `RebuildError` when the log is shorter than that."""

@@ -5,7 +5,7 @@ changelog, and either is enough to go on with. Nothing is answered: outputs are 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,12 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from airy_identify.kafka import KafkaClients, close_client
 from airy_identify.stream.app import Process
 from airy_identify.stream.batch import TableOnlyBatch
-from airy_identify.stream.digest import Digest, RowsBefore
+from airy_identify.stream.digest import Digest, RowsBefore, digest_of
 from airy_identify.stream.errors import RebuildError, StoreInUseError
 from airy_identify.stream.folding import FoldStoppedError
 from airy_identify.stream.opening import LogRange, RestoreRules, check_fingerprint, check_progress, read_range, restore
 from airy_identify.stream.progress import fingerprint
+from airy_identify.stream.rebuild_base import Base, Part
 from airy_identify.stream.rebuild_evidence import last_before
 from airy_identify.stream.skips import SkipBook
 from airy_identify.stream.store import Store, StoreMemory
@@ -41,7 +42,7 @@ class RebuiltTable:
     """A table: its name, its log, the first generation of its changelog, and the function that makes it of its log.
 
     `process` is null where there are no rows, only the progress of a stateless agent. `compacted`: records may vanish
-    from the middle of the log.
+    from the middle of the log. `base` makes what the table had from before its log begins, null where nothing can.
     """
 
     name: str
@@ -49,9 +50,15 @@ class RebuiltTable:
     changelog: str
     process: Process | None
     compacted: bool = False
+    base: Base | None = None
 
     def gap(self, begin: int) -> str:
         """Say what cannot be made again of a log that begins at an offset after 0."""
+        if self.base is not None:
+            return (
+                f"{self.log} begins at offset {begin}: what it held before is made again from Airy's messages and the table "
+                f"contact-identity; a last message that Airy's topic has lost cannot be"
+            )
         return f"{self.log} begins at offset {begin}: what it held before cannot be made again"
 
 
@@ -147,9 +154,23 @@ class NewTable:
                 advance(len(part))
         self.position = max(self.position, until)
 
-    async def lay(self, rows: Iterable[tuple[bytes, bytes]], progress: Progress) -> None:
-        """Write rows that are not from the log, with the progress before it."""
-        await self._commit(dict(rows), progress)
+    async def lay(self, parts: AsyncIterator[Part], begin: int, advance: Advance) -> None:
+        """Write what the table had before its log begins, and then that everything before `begin` is applied.
+
+        Killed on the way, it is done again from the start, which gives the same rows.
+        """
+        assert self.transaction is not None  # noqa: S101 - made by open
+        async for records, process in parts:
+            for start in range(0, len(records), BATCH_RECORDS):
+                batch = TableOnlyBatch(records[start : start + BATCH_RECORDS], self.store, {})
+                for record in batch:
+                    process(record, batch)
+                if batch.rows:
+                    self.written_to = await self.transaction.write_rows(batch.rows.items())
+                    self.store.write(batch.rows.items(), position=self.written_to, now_ms=self._rules.now_ms())
+                advance(len(batch))
+        digest = await asyncio.to_thread(digest_of, self.store.rows())
+        await self._commit({}, Progress(offset=begin - 1, fingerprint=_NO_FINGERPRINT, digest=digest))
 
     async def _apply(self, records: Sequence[ConsumerRecord], process: Process) -> None:
         table = RowsBefore(self.store)
@@ -167,7 +188,7 @@ class NewTable:
         progress = Progress(offset=records[-1].offset, fingerprint=fingerprint(records[-1]), digest=digest)
         await self._commit(batch.rows, progress)
 
-    async def _commit(self, rows: dict[bytes, bytes | None] | dict[bytes, bytes], progress: Progress) -> None:
+    async def _commit(self, rows: Mapping[bytes, bytes | None], progress: Progress) -> None:
         assert self.transaction is not None  # noqa: S101 - made by open
         written = {**rows, PROGRESS_KEY: encode_progress(progress)}
         self.written_to = await self.transaction.write_rows(written.items())

@@ -5,16 +5,17 @@ import json
 from pathlib import Path
 
 from aiokafka.admin import RecordsToDelete
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
+from airy_identify.core.values import Forgotten
 from airy_identify.ops.admin import connect
 from airy_identify.ops.topics import create_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import AIRY_PARTITIONS, CONVERSATION, IDENTITY, INTAKE, declare
-from airy_identify.wire.rows import PROGRESS_KEY, decode_progress, encode_progress
+from airy_identify.wire.rows import PROGRESS_KEY, decode_progress, encode_conversation_row, encode_progress
 from tests.kafka.rebuilding import PARTITION, PARTITIONS, Home, MakeInstallation, home
 from tests.kafka.replay import read
-from tests.kafka.service import poll, produce
+from tests.kafka.service import poll, produce, put_messages
 
 
 async def delete_topics(settings: Settings, *topics: str) -> None:
@@ -127,6 +128,56 @@ async def a_running_table_that_is_not_what_its_log_gives(here: Home) -> None:
     code, output, errors = await here.rebuild("--table", CONVERSATION)
     assert code == 0, errors
     await here.verdicts()
+
+
+async def test_conversations_from_before_their_log_begins(make_installation: MakeInstallation, tmp_path: Path) -> None:
+    """Thirty days later: the log has one record left, and the table is made of Airy's messages and the contacts' table."""
+    async with home(make_installation, tmp_path) as here:
+        names = here.settings.topic_names
+        await here.identify(40)
+        await here.say(40)
+        await poll(here.settled, "not applied")
+        answers = [json.loads(record.value) for record in await read(here.settings, names.responses)]
+        minted = [answer["conversations"][0]["id"] for answer in answers]
+        messages = [
+            {
+                "id": f"in-{number}",
+                "conversation_id": chat,
+                "channel_id": here.channel,
+                "sent_at_ms": 1_000 - number % 7,
+            }
+            for number, chat in enumerate([*minted, *minted[::2]])
+        ]
+        await put_messages(here.settings, *messages)
+        forgotten = {"command": "forget", "contact_id": answers[0]["contact"]["id"], "request_id": "forget"}
+        await produce(here.settings, names.requests, (None, json.dumps(forgotten).encode(), ()))
+        await poll(here.settled, "not applied")
+        changelog = await read(here.settings, names.changelog(CONVERSATION))
+        before = rows_of(changelog)
+        assert encode_conversation_row(Forgotten()) in before.values()
+        applied = {each.partition: decode_progress(each.value).offset for each in changelog if each.key == PROGRESS_KEY}
+        async with connect(here.settings.kafka_bootstrap_servers) as admin:
+            await admin.delete_records(
+                {
+                    TopicPartition(names.conversation_commands, number): RecordsToDelete(last)
+                    for number, last in applied.items()
+                }
+            )
+        code, _, errors = await here.rebuild("--table", CONVERSATION)
+        assert code == 1
+        assert "what it held before is made again from Airy's messages" in errors
+        code, _, errors = await here.rebuild("--table", CONVERSATION, "--accept-gaps")
+        assert code == 0, errors
+        assert {each.generation for each in await here.decided()} == {2}
+        assert rows_of(await read(here.settings, names.changelog(CONVERSATION, 2))) == before
+        await here.identify(10)
+        await poll(here.settled, "not applied any more")
+        await here.verdicts()
+
+
+def rows_of(changelog: list[ConsumerRecord]) -> dict[bytes, bytes]:
+    latest = {record.key: record.value for record in changelog if record.key != PROGRESS_KEY}
+    return {key: row for key, row in latest.items() if row is not None}
 
 
 def without_digest(row: bytes) -> bytes:
