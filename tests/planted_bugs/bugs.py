@@ -414,6 +414,20 @@ BUGS = (
         "tests/unit/test_header_names.py",
     ),
     Bug(
+        "a chat that somebody known has in Airy is attached to whoever has its token",
+        CORE + "attach.py",
+        "    if owner is None and _is_anothers_in_airy(table, command.tenant, conversation_id, own_ids):",
+        "    if _is_anothers_in_airy(table, command.tenant, conversation_id, own_ids) and command.dry_run:",
+        "tests/unit/core/test_attach_and_airy.py",
+    ),
+    Bug(
+        "a chat that the target has in Airy becomes its own twice",
+        CORE + "attach.py",
+        "    if target is not None and any(each.id == conversation_id for each in target.conversations):",
+        "    if target is not None and command.dry_run:",
+        "tests/unit/core/test_attach_and_airy.py",
+    ),
+    Bug(
         "leftover rows of a deleted contact are a contact",
         CORE + "airy_view.py",
         "return created_at(airys) is not None and not self._is_known",
