@@ -31,7 +31,7 @@ from tests.kafka.replay import Oracle, Rows, everything_is_applied, fold, nonemp
 from tests.kafka.service import poll, put_channels, shard_count
 from tests.records import asked_in
 
-MINUTES = float(os.environ.get("CHAOS_MINUTES", "2"))
+MINUTES = float(os.environ.get("CHAOS_MINUTES", "1"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 STANDBYS = int(os.environ.get("CHAOS_STANDBYS", "1"))
 WORKERS = 3

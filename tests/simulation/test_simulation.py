@@ -4,7 +4,7 @@ from tests.simulation.inputs import Sentinel
 from tests.simulation.many import simulate_many
 from tests.simulation.world import simulate
 
-SEEDS = int(os.environ.get("SIMULATED_SEEDS", "300"))
+SEEDS = int(os.environ.get("SIMULATED_SEEDS", "150"))
 
 
 def test_nothing_is_lost_or_done_twice_whatever_happens() -> None:
