@@ -184,8 +184,8 @@ BUGS = (
     ),
     Bug(
         "the journal of a forgotten contact stays",
-        CORE + "forget.py",
-        "    writes += [(key, None) for key in journal_keys(table, command.tenant, contact.id, contact.merge_count)]\n",
+        CORE + "erasing.py",
+        "    table.write((key, None) for key in keys)\n",
         "",
         PRIVACY + "WhatIsForgottenIsNowhere",
     ),
@@ -198,8 +198,8 @@ BUGS = (
     ),
     Bug(
         "others stay separated from a forgotten contact",
-        CORE + "forget.py",
-        "    writes += _reconcile(contact, table, command.tenant)\n",
+        CORE + "erasing.py",
+        "    table.write(_reconciled(table, tenant, contact))\n",
         "",
         "tests/unit/core/test_contact_commands.py::test_whoever_was_separated_from_a_forgotten_contact_is_so_no_longer",
     ),
@@ -325,8 +325,8 @@ BUGS = (
     Bug(
         "a token revives a forgotten conversation",
         CORE + "attach.py",
-        "    if owner is None:\n        return ContactConversation(",
-        "    if owner is None or isinstance(owner, Forgotten):\n        return ContactConversation(",
+        "    if owner is None:\n        seen = ",
+        "    if owner is None or isinstance(owner, Forgotten):\n        seen = ",
         ATTACH + "AForgottenConversationIsNeverAttached",
     ),
     Bug(
