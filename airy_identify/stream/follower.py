@@ -25,13 +25,15 @@ from airy_identify.stream.errors import (
     ShardNotWantedError,
     StoreInUseError,
 )
-from airy_identify.stream.opening import RESTORE_RECORDS_MAX, LogRange, RestoreRules, age_ms, restore
+from airy_identify.stream.opening import LogRange, RestoreRules, age_ms, restore
 from airy_identify.stream.shard_parts import EXPECTED_ERRORS, Occupant, ShardEnvironment
 from airy_identify.stream.store import Store
 
 logger = logging.getLogger(__name__)
 
 POLL_MS = 500
+RECORDS_MAX = 500
+"""How many rows a follower reads and writes at a time: few, since running shards of this process wait meanwhile."""
 RETRY_S = 2.0
 SYNC_EVERY_S = 60.0
 """How often a follower asks for the end of the changelog, to note when its store was up to date."""
@@ -83,6 +85,7 @@ class Follower:
             now_ms=environment.clock_ms,
             cluster_id=environment.cluster_id,
             whole=whole,
+            records_max=RECORDS_MAX,
         )
         self._on_change = on_change
         self._store = Store(directory, environment.memory)
@@ -197,7 +200,7 @@ class Follower:
             if end is None and time.monotonic() - asked > SYNC_EVERY_S:
                 asked, asked_at_ms = time.monotonic(), self._rules.now_ms()
                 end = (await self._unless_ended(consumer.end_offsets([self.changelog])))[self.changelog]
-            fetched = consumer.getmany(timeout_ms=POLL_MS, max_records=RESTORE_RECORDS_MAX)
+            fetched = consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)
             records = (await self._unless_ended(fetched)).get(self.changelog, [])
             # A process that was frozen goes on with a fetch: tombstones that it has not seen may be gone by then.
             if age_ms(synced_at_ms, self._rules) > self._rules.max_age_ms:

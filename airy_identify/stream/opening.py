@@ -52,6 +52,7 @@ class RestoreRules:
         whole: The changelog has to reach back to its beginning, for it describes a whole table.
         written_to: Where the changelog ends when what is not decided yet is counted too; null when all is decided. A
             store may stand there: its owner knows of a commit before the partition is marked with it.
+        records_max: How many rows are read and written at a time. Nothing else of the process runs meanwhile.
     """
 
     max_age_ms: int
@@ -59,6 +60,7 @@ class RestoreRules:
     cluster_id: str | None = None
     whole: bool = True
     written_to: int | None = None
+    records_max: int = RESTORE_RECORDS_MAX
 
 
 async def check_partition_count(consumer: AIOKafkaConsumer, topic: str, expected: int | None) -> None:
@@ -172,7 +174,8 @@ async def restore(  # noqa: PLR0913 - two that are told, one that tells
         if age_ms(synced_at_ms, rules) > 2 * rules.max_age_ms:
             raise RestoreTooOldError(f"{store.path}: restoring it has taken longer than its changelog keeps tombstones")
 
-    async for records in read_range(consumer, LogRange(log.partition, position - known, log.end), on_fetch=fetched):
+    rest = LogRange(log.partition, position - known, log.end)
+    async for records in read_range(consumer, rest, on_fetch=fetched, records_max=rules.records_max):
         if known and records[0].offset < position:
             _check_row(store, records[0], log)
         known = False
@@ -184,7 +187,11 @@ async def restore(  # noqa: PLR0913 - two that are told, one that tells
 
 
 async def read_range(
-    consumer: AIOKafkaConsumer, log: LogRange, *, on_fetch: Callable[[int], None] = lambda _: None
+    consumer: AIOKafkaConsumer,
+    log: LogRange,
+    *,
+    on_fetch: Callable[[int], None] = lambda _: None,
+    records_max: int = RESTORE_RECORDS_MAX,
 ) -> AsyncIterator[list[ConsumerRecord]]:
     """Yield the records from `begin` to before `end`, in big batches.
 
@@ -195,7 +202,7 @@ async def read_range(
     consumer.seek(log.partition, log.begin)
     read_to = log.begin
     while read_to < log.end:
-        fetched = await consumer.getmany(timeout_ms=RESTORE_POLL_MS, max_records=RESTORE_RECORDS_MAX)
+        fetched = await consumer.getmany(timeout_ms=RESTORE_POLL_MS, max_records=records_max)
         records = fetched.get(log.partition, [])
         on_fetch(len(records))
         read_to = await consumer.position(log.partition)

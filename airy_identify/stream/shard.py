@@ -45,7 +45,7 @@ from airy_identify.stream.skips import SkipBook
 from airy_identify.stream.store import Store
 from airy_identify.stream.too_large import TOO_LARGE, too_large
 from airy_identify.stream.transaction import BatchTransaction, abandon
-from airy_identify.stream.turning import Turning, follower_of
+from airy_identify.stream.turning import TURNING_RECORDS_MAX, Turning, follower_of
 from airy_identify.topics import of_generation
 from airy_identify.wire.generations import CURRENT, FIRST, encode_generation, encode_generation_key
 from airy_identify.wire.rows import PROGRESS_KEY, Progress, decode_progress, encode_progress
@@ -96,6 +96,7 @@ class Shard:
         self._digest = b""
         self._store = self._store_of(FIRST)
         self._turning = Turning(follower_of(spec, partition, environment))
+        self._turns = False
         self._decided = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -328,6 +329,9 @@ class Shard:
         next_offset = self.next_offset if self._applied else None
         if not self._turning.ready(wanted, next_offset=next_offset) or wanted is None:
             return
+        if self._environment.turns.locked():
+            return  # until then it goes on with the table that it has
+        self._turns = await self._environment.turns.acquire()
         assert self._transaction is not None  # noqa: S101 - made by _open
         answered_to = max(self._answered_to, self.next_offset - 1 if self._applied else -1)
         current = replace(
@@ -406,7 +410,9 @@ class Shard:
         before = await self._consumer.position(self.source)
         if before != self.read_to:
             raise ReaderError(f"{self.name}: the reader stands at offset {before}, but has read up to {self.read_to}")
-        records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=RECORDS_MAX)).get(self.source)
+        turns = self._turning.is_warm or self._environment.turns.locked()
+        records_max = TURNING_RECORDS_MAX if turns else RECORDS_MAX
+        records = (await self._consumer.getmany(timeout_ms=POLL_MS, max_records=records_max)).get(self.source)
         position = self.read_to = await self._consumer.position(self.source)
         if not records:
             self._note_behind(position)
@@ -425,6 +431,8 @@ class Shard:
         for part in (again, records[len(again) :]):
             if part:
                 await self._apply(part, position if part[-1] is records[-1] else part[-1].offset + 1)
+        if again and self.next_offset > self._answered_to:
+            logger.info("shard %s answers again, from offset %d on", self.name, self._answered_to + 1)
 
     async def _apply(self, records: list[ConsumerRecord], position: int) -> None:
         """Apply records in one transaction: all of them, and in the store afterwards."""
@@ -530,4 +538,7 @@ class Shard:
 
     def _enter(self, state: ShardState, reason: str | None = None) -> None:
         self.state, self.reason = state, reason
+        if self._turns and state is not ShardState.OPENING:
+            self._turns = False
+            self._environment.turns.release()
         self._metrics.shard_entered(self.spec.agent, self.source.partition, state)

@@ -122,7 +122,8 @@ class ShardEnvironment:
     """What the shards of a process share. `skipping` is null where no record can be passed over.
 
     `generations` is null where all tables are of the first.
-    `cluster_id` is null when the brokers do not tell it; `clock_ms` is the time of day.
+    `cluster_id` is null when the brokers do not tell it; `clock_ms` is the time of day. `turns` is held by the shard that
+    turns to a new table: one at a time, since opening shards hold each other up.
     """
 
     settings: ShardSettings
@@ -135,3 +136,4 @@ class ShardEnvironment:
     generations: Generations | None = None
     cluster_id: str | None = None
     clock_ms: Callable[[], int] = field(default=wall_clock_ms)
+    turns: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -13,8 +13,16 @@ from airy_identify.wire.rows import PROGRESS_KEY, decode_progress
 
 logger = logging.getLogger(__name__)
 
-HANDOVER_RECORDS_MAX = 1_000
-"""How many records of the log a shard applies without outputs, at most, when it turns to a new table in good order."""
+HANDOVER_RECORDS_MAX = 250
+"""How many records of the log a shard applies without outputs, at most, when it turns to a new table in good order.
+
+Callers wait meanwhile. A rebuild that follows the log is behind by what is answered in some tenths of a second.
+"""
+TURNING_RECORDS_MAX = 100
+"""How many records shards apply at a time while one of them may turn, or turns.
+
+More of its own at a time would keep the new table far behind, more of others' would hold up its opening.
+"""
 
 MakeFollower = Callable[[Generation], Follower]
 
@@ -37,26 +45,27 @@ class Turning:
         self._make = make
         self._wanted: Generation | None = None
         self._follower: Follower | None = None
-        self._near = False
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the wanted generation is followed closely, and may be turned to at any moment."""
+        return self._follower is not None and self._follower.state is FollowerState.FOLLOWING
 
     def ready(self, wanted: Generation | None, *, next_offset: int | None) -> bool:
-        """Tell whether the wanted generation may be turned to now, its directory closed. It never waits.
+        """Tell whether the wanted generation may be turned to now: `stop` frees its directory. It never waits.
 
         `next_offset` is the shard's, null when nothing was applied yet.
         """
+        if self._follower is not None and self._follower.state is FollowerState.STOPPED:
+            self._follower = None
         if self._follower is None:
             if wanted is not None:
                 self._follow(wanted)
             return False
-        if self._follower.state is FollowerState.STOPPED:
-            self._follower = None
-            return self._near and self._wanted == wanted
-        if not self._follower.wanted:
-            return False
-        self._near = near(self._follower, next_offset)
-        if self._near or self._wanted != wanted:
+        if self._wanted != wanted:
             self._follower.end()
-        return False
+            return False
+        return near(self._follower, next_offset)
 
     async def stop(self) -> None:
         """End the follower, if there is one."""
@@ -66,7 +75,7 @@ class Turning:
             self._follower = None
 
     def _follow(self, wanted: Generation) -> None:
-        self._wanted, self._near = wanted, False
+        self._wanted = wanted
         self._follower = self._make(wanted)
         self._follower.start(on_death=lambda follower, _: logger.error("the follower of %s died", follower.name))
 

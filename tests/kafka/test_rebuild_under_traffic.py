@@ -77,7 +77,8 @@ async def test_under_traffic_and_killed_on_the_way(make_installation: MakeInstal
         with told("a second rebuild, elsewhere, all at once"):
             await two_rebuilds_of_one_log_give_the_same(here, tmp_path, verdicts)
         await what_nobody_uses_is_thrown_away(here)
-        print(f"outages: {outages(here)}")  # noqa: T201
+        assert_one_at_a_time(here)
+        print(f"outages in seconds: {outages(here)}")  # noqa: T201
 
 
 async def traffic(here: Home, stop: asyncio.Task[Any], requests_per_second: float) -> None:
@@ -152,19 +153,40 @@ async def what_nobody_uses_is_thrown_away(here: Home) -> None:
     await here.assert_answered_once()
 
 
-def outages(here: Home) -> dict[str, str]:
-    """How long each shard stood still when it turned, by the worker's log."""
-    found: dict[str, str] = {}
-    turned: dict[str, datetime] = {}
+def said_by_shards(here: Home) -> Iterator[tuple[datetime, str, str]]:
+    """Yield when, which shard and the next word of what it said, of the worker's log."""
     for line in here.worker.log_file.read_text().splitlines():
         said = json.loads(line) if line.startswith("{") else {}
         words = str(said.get("event", "")).split()
-        if words[:1] != ["shard"] or len(words) < 3:
-            continue
-        at = datetime.fromisoformat(said["timestamp"])
-        if words[2] == "turns":
-            turned[words[1]] = at
-        elif words[2] == "open:" and words[1] in turned:
-            took_s = (at - turned.pop(words[1])).total_seconds()
-            found[words[1]] = f"{found[words[1]]}, {took_s:.3f} s" if words[1] in found else f"{took_s:.3f} s"
+        if words[:1] == ["shard"] and len(words) > 2:
+            yield datetime.fromisoformat(said["timestamp"]), words[1], words[2]
+
+
+def assert_one_at_a_time(here: Home) -> None:
+    """A shard turns when no other is on its way: opening shards would hold each other up."""
+    turns = ""
+    for _, shard, what in said_by_shards(here):
+        if what == "turns":
+            assert not turns, f"{shard} turned while {turns} did"
+            turns = shard
+        elif what == "open:" and shard == turns:
+            turns = ""
+
+
+def outages(here: Home) -> dict[str, list[float]]:
+    """How many seconds each shard gave no answers each time it turned, by the worker's log.
+
+    They end when it is open, or when it has applied again what was answered already, if there was any.
+    """
+    found: dict[str, list[float]] = {}
+    turned: dict[str, datetime] = {}
+    for at, shard, what in said_by_shards(here):
+        if what == "turns":
+            turned[shard] = at
+            found.setdefault(shard, []).append(0.0)
+        elif shard in turned and what in ("open:", "answers"):
+            if what == "answers" or not found[shard][-1]:
+                found[shard][-1] = (at - turned[shard]).total_seconds()
+            else:
+                del turned[shard]  # it was opened again, for another reason
     return found
