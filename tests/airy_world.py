@@ -74,8 +74,6 @@ class World:
         """All commands."""
         self.chats: list[str] = []
         """All conversations that there are, here or in Airy only."""
-        self.merged_in_airy: set[str] = set()
-        """Conversations of which Airy itself may go on taking the source of a merge for the contact."""
         self.written = 0
         self._airy_read = [0] * PARTITIONS
         self._we_read = [0] * PARTITIONS
@@ -140,8 +138,6 @@ class World:
             elif what == "update":
                 self.sends += self.airy.update(contacts[0], **fields)
             elif contacts[0] != contacts[1]:
-                source = self.airy.info(contact_id=contacts[0])
-                self.merged_in_airy |= set(source.conversations if source is not None else ())
                 self.sends += self.airy.merge(source_id=contacts[0], destination_id=contacts[1])
         except AiryRefusedError:
             return
@@ -282,8 +278,6 @@ class World:
         if having != [owner.id]:
             found.append(f"{chat} of {owner.id} is with {having} in Airy")
         mapped = self.airy.info(conversation_id=chat)
-        if chat in self.merged_in_airy:
-            return found
         if mapped is None or mapped.id != owner.id:
             found.append(f"{chat} of {owner.id} is mapped to {mapped and mapped.id}")
         elif mapped != self.airy.info(contact_id=owner.id):

@@ -27,7 +27,7 @@ from airy_identify.core.answers import Decision
 from airy_identify.core.commands import ContactRowReceived, ConversationSeen
 from airy_identify.core.contacts import IdentityReader, find_by_id
 from airy_identify.core.erasing import is_of_somebody_here
-from airy_identify.core.gone import put_aside
+from airy_identify.core.gone import may_be_needed, put_aside
 from airy_identify.core.pending import PendingTable
 from airy_identify.core.values import (
     AiryContact,
@@ -77,7 +77,10 @@ def receive_row(command: ContactRowReceived, table: PendingTable, *, offset: int
     if stood_for is not None and stood_for != stands_for:
         _take_away(command, stood_for, table)
     if isinstance(find_by_id(table, command.tenant, contact_id), Forgotten):
-        kept = stands_for if is_of_somebody_here(table, command.tenant, fact.key) else None
+        needed = is_of_somebody_here(table, command.tenant, fact.key) or may_be_needed(
+            table, command.tenant, contact_id, fact.key
+        )
+        kept = stands_for if needed else None
         if stood_for != kept:
             table.write([(key, kept)])
         return

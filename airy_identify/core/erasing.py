@@ -29,17 +29,28 @@ from airy_identify.core.values import (
 )
 
 
-def leave_markers(table: PendingTable, tenant: TenantId, contact: Contact) -> None:
-    """Let nobody find a contact any more, nor anything late revive it."""
+def leave_markers(table: PendingTable, tenant: TenantId, contact: Contact, *, may_come_back: bool = False) -> None:
+    """Let nobody find a contact any more, nor anything late revive it.
+
+    Of one that may come back it is still known which of its rows in Airy give it its conversations.
+    """
     marker = Forgotten()
     table.write([(ContactKey(tenant=tenant, contact_id=contact.id), marker)])
     table.write((key, None if isinstance(key, IdentifierKey) else marker) for key in owner_keys(tenant, contact))
+    kept = frozenset(conversation_rows(contact)) if may_come_back else frozenset()
     for contact_id in all_ids(contact):
-        drop_facts(table, tenant, contact_id)
+        drop_facts(table, tenant, contact_id, kept=kept)
 
 
-def drop_facts(table: PendingTable, tenant: TenantId, contact_id: ContactId) -> None:
-    """Delete what Airy's rows say of a contact, and the index of it."""
+def conversation_rows(contact: Contact) -> list[str]:
+    """Return the keys of the rows by which Airy has the conversations of a contact with it, under its own id."""
+    return [airy_record_key(contact.id, f"{CONVERSATIONS}{conversation.id}") for conversation in contact.conversations]
+
+
+def drop_facts(
+    table: PendingTable, tenant: TenantId, contact_id: ContactId, *, kept: frozenset[str] = frozenset()
+) -> None:
+    """Delete what Airy's rows say of a contact, and the index of it; of the rows with the keys `kept` not which they are."""
     facts = read_facts(table, tenant, contact_id)
     if facts is None:
         return
@@ -47,7 +58,8 @@ def drop_facts(table: PendingTable, tenant: TenantId, contact_id: ContactId) -> 
     table.write(claim_writes(table, tenant, contact_id, facts, None))
     for fact in facts.facts:
         key = AiryRecordKey(tenant=tenant, record_key=airy_record_key(contact_id, fact.key))
-        if table.airy(key) is not None and not is_of_somebody_here(table, tenant, fact.key):
+        needed = key.record_key in kept or is_of_somebody_here(table, tenant, fact.key)
+        if not needed and table.airy(key) is not None:
             table.write([(key, None)])
 
 

@@ -10,10 +10,12 @@
 
 from dataclasses import replace
 
+from airy_identify.core.airy_facts import CONVERSATIONS
 from airy_identify.core.contacts import IdentityReader
-from airy_identify.core.erasing import erase_history, leave_markers
+from airy_identify.core.erasing import airy_record_key, erase_history, is_of_somebody_here, leave_markers
 from airy_identify.core.pending import PendingTable
 from airy_identify.core.values import (
+    AiryRecordKey,
     Contact,
     ContactId,
     ConversationId,
@@ -34,7 +36,7 @@ ERASED_AT_ONCE_MAX = 16
 
 def put_aside(table: PendingTable, tenant: TenantId, contact: Contact, *, at_ms: int) -> None:
     """Take a contact out of everybody's reach, and keep it until it is clear what became of it."""
-    leave_markers(table, tenant, contact)
+    leave_markers(table, tenant, contact, may_come_back=True)
     key = GoneKey(tenant=tenant, contact_id=contact.id)
     known = table.airy(key)
     if isinstance(known, Gone):  # it went before, came back, and still stands in the queue
@@ -58,6 +60,15 @@ def put_aside_contact(table: IdentityReader, tenant: TenantId, contact_id: Conta
     return row.contact if isinstance(row, Gone) else None
 
 
+def may_be_needed(table: IdentityReader, tenant: TenantId, contact_id: ContactId, key: str) -> bool:
+    """Tell whether a row gives a contact that was put aside one of its conversations.
+
+    Should it come back, that row is a rival of its conversation, and when the row goes Airy has to be told again.
+    """
+    contact = put_aside_contact(table, tenant, contact_id)
+    return contact is not None and any(f"{CONVERSATIONS}{each.id}" == key for each in contact.conversations)
+
+
 def take_back(table: PendingTable, tenant: TenantId, contact_id: ContactId) -> None:
     """Note that a contact that was put aside is not erased: it came back, or it is erased already."""
     key = GoneKey(tenant=tenant, contact_id=contact_id)
@@ -73,6 +84,12 @@ def erase(table: PendingTable, tenant: TenantId, contact: Contact) -> tuple[Conv
         InconsistentTableError: a row points to a contact or a merge that is not there.
     """
     erase_history(table, tenant, contact)
+    for conversation in contact.conversations:
+        if not is_of_somebody_here(table, tenant, f"{CONVERSATIONS}{conversation.id}"):
+            record_key = airy_record_key(contact.id, f"{CONVERSATIONS}{conversation.id}")
+            key = AiryRecordKey(tenant=tenant, record_key=record_key)
+            if table.airy(key) is not None:
+                table.write([(key, None)])
     return tuple(
         conversation.id
         for conversation in contact.conversations

@@ -88,6 +88,20 @@ CONTACTS_OUT_BUGS = (
         LAW + "airy_ends_so_too_when_people_delete_merge_and_update_there",
     ),
     Bug(
+        "which row gave somebody deleted a conversation is forgotten at once",
+        "airy_identify/core/gone.py",
+        "leave_markers(table, tenant, contact, may_come_back=True)",
+        "leave_markers(table, tenant, contact)",
+        LAW + "what_airy_merged_is_with_the_right_contact_however_far_its_partitions_are_apart",
+    ),
+    Bug(
+        "a conversation of somebody put aside is taken for one that Airy has right",
+        AGENT,
+        "        if table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=each.id)) is None\n",
+        "        if is_new or table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=each.id)) is None\n",
+        LAW + "what_airy_merged_is_with_the_right_contact_however_far_its_partitions_are_apart",
+    ),
+    Bug(
         "what is known of somebody is forgotten before Airy is told",
         AGENT,
         "return now or self.facts.get(contact_id, now)",

@@ -139,7 +139,10 @@ def _gained(before: Contact | None, after: Contact) -> list[ContactConversation]
 
 
 def _adopted(tenant: TenantId, before: Contact | None, after: Contact, table: IdentityReader) -> frozenset[str]:
-    """Return the keys of which no row can be on its way to Airy, since nobody here had the attribute."""
+    """Return the keys of which no row can be on its way to Airy, since nobody here had the attribute.
+
+    A conversation of somebody who was put aside had somebody: Airy may still take that one for its contact.
+    """
     is_new = (
         table.contact(ContactKey(tenant=tenant, contact_id=after.id)) is None
         and table.owner(AliasKey(tenant=tenant, contact_id=after.id)) is None
@@ -147,6 +150,6 @@ def _adopted(tenant: TenantId, before: Contact | None, after: Contact, table: Id
     conversations = {
         f"{CONVERSATIONS}{each.id}"
         for each in _gained(before, after)
-        if is_new or table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=each.id)) is None
+        if table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=each.id)) is None
     }
     return frozenset({*conversations, *(ATTRIBUTES if is_new else ())})

@@ -9,6 +9,7 @@ from airy_identify.core.gone import ERASED_AT_ONCE_MAX, GRACE_MS
 from airy_identify.core.ids import from_name
 from airy_identify.core.reasons import Reason, Rejected
 from airy_identify.core.values import (
+    AiryRecord,
     AliasKey,
     Contact,
     ContactId,
@@ -50,6 +51,10 @@ def stored(table: AiryTable, contact_id: str) -> Contact:
     row = table.rows[ContactKey(tenant=TENANT, contact_id=ContactId(contact_id))]
     assert isinstance(row, Contact)
     return row
+
+
+def without_records(table: AiryTable) -> dict[IdentityKey, object]:
+    return {key: row for key, row in table.rows.items() if not isinstance(row, AiryRecord)}
 
 
 def alias(contact_id: str) -> IdentityKey:
@@ -163,9 +168,24 @@ def test_a_late_row_of_somebody_deleted_revives_nobody() -> None:
     table.identify(email="a@b.cd")
     table.tell(*tombstones(A, said))
     before = dict(table.rows)
-    table.tell(*rows(A, facts(created_at=9, name="Chatplugin 1", email="a@b.cd", chats=[OWN_CHAT])))
+    late = facts(created_at=9, name="Chatplugin 1", email="a@b.cd", chats=[OWN_CHAT])
+    table.tell(*rows(A, late))
     table.tell(make_conversation_seen(OWN_CHAT))
+    assert without_records(table) == before
+    table.tell(*tombstones(A, late))
     assert table.rows == before
+
+
+def test_which_row_gave_somebody_deleted_a_conversation_is_known_until_that_one_is_erased() -> None:
+    """Should it come back as a part of another, Airy has to be told again whose the conversation is."""
+    table = AiryTable()
+    table.add(A, email="a@b.cd")
+    table.identify(email="a@b.cd")
+    table.tell(make_tombstone(A, "created_at"), *rows(A, facts(name="Ada", chats=[OWN_CHAT])))
+    records = [row for row in table.rows.values() if isinstance(row, AiryRecord)]
+    assert [each.key for each in records] == [f"conversations.{OWN_CHAT}"]
+    table.tell(make_row_received(None, None, record_key="x", accepted_at_ms=DAY_LATER_MS))
+    assert set(map(type, table.rows.values())) == {Forgotten}
 
 
 def test_the_contact_that_airy_has_of_an_alias_is_not_the_contact() -> None:
