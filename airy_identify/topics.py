@@ -18,6 +18,9 @@ DEAD_LETTER_BYTES_MAX = RECORD_BYTES_MAX + 1024 * 1024
 _DAY_MS = 24 * 60 * 60 * 1000
 _FOREVER = -1
 
+CONVERSATION_COMMANDS_RETENTION_MS = 30 * _DAY_MS
+"""How long slips and messages are kept; what is older can be made again from Airy's messages."""
+
 DELETE_RETENTION_MS = 7 * _DAY_MS
 """How long a changelog keeps tombstones: a store that is older than half of it is restored from the start."""
 
@@ -153,7 +156,7 @@ def declare(  # noqa: PLR0913 - one for each thing that an installation may have
     return (
         log(names.requests, 7 * _DAY_MS),
         log(names.identity_commands, _FOREVER),
-        log(names.conversation_commands, 30 * _DAY_MS),
+        log(names.conversation_commands, CONVERSATION_COMMANDS_RETENTION_MS),
         log(names.responses, _DAY_MS),
         log(names.bridge_responses, 10 * 60 * 1000),
         log(names.dead_letters, 30 * _DAY_MS, **{"max.message.bytes": str(DEAD_LETTER_BYTES_MAX)}),

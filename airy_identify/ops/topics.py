@@ -94,8 +94,10 @@ async def create_topics(
         return [declaration.name for declaration in missing]
 
 
-async def read_topics(bootstrap_servers: str, names: Sequence[str]) -> dict[str, TopicState]:
-    """Return the state of those of the topics that exist.
+async def read_topics(
+    bootstrap_servers: str, names: Sequence[str], *, config: Sequence[str] = CHECKED_SETTINGS
+) -> dict[str, TopicState]:
+    """Return the state of those of the topics that exist, with these of their settings.
 
     Raises:
         KafkaUnreachableError: No broker answers.
@@ -103,7 +105,7 @@ async def read_topics(bootstrap_servers: str, names: Sequence[str]) -> dict[str,
     async with connect(bootstrap_servers) as admin:
         described = await _describe(admin)
         existing = [name for name in names if name in described]
-        configs = await _configs(admin, existing)
+        configs = await _configs(admin, existing, config)
         return {
             name: TopicState(
                 partitions=len(described[name]),
@@ -166,10 +168,12 @@ async def _describe(admin: AIOKafkaAdminClient) -> dict[str, list[dict[str, Any]
     return {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics() if topic["error_code"] == 0}
 
 
-async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
+async def _configs(
+    admin: AIOKafkaAdminClient, names: Sequence[str], settings: Sequence[str]
+) -> dict[str, dict[str, str]]:
     if not names:
         return {}
-    wanted = dict.fromkeys(CHECKED_SETTINGS)
+    wanted = dict.fromkeys(settings)
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, wanted) for name in names]
     configs = {}
     for response in await admin.describe_configs(resources):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from aiokafka.admin import RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.core.values import Forgotten
@@ -74,6 +75,32 @@ async def test_changelogs_that_are_lost(make_installation: MakeInstallation, tmp
         await poll(here.settled, "not applied any more")
         await here.assert_answered_once()
         await here.verdicts()
+
+
+async def test_a_log_that_will_not_be_kept_is_said_beforehand(
+    make_installation: MakeInstallation, tmp_path: Path
+) -> None:
+    """Everything is there still, so the rebuild is done; that the next one could not be is said before and after."""
+    async with home(make_installation, tmp_path) as here:
+        names = here.settings.topic_names
+        await here.identify(20)
+        await poll(here.settled, "not applied")
+        code, output, errors = await here.rebuild("--check")
+        assert (code, "AT RISK" in output) == (0, False), output + errors
+        assert f"{names.identity_commands} keeps everything" in output
+        async with connect(here.settings.kafka_bootstrap_servers) as admin:
+            settings = {"cleanup.policy": "delete", "retention.ms": "86400000"}
+            resource = ConfigResource(ConfigResourceType.TOPIC, names.identity_commands, settings)
+            await admin.alter_configs([resource])
+        code, output, errors = await here.rebuild("--check")
+        assert code == 0, errors
+        assert f"AT RISK {names.identity_commands}: retention.ms is 86400000" in output
+        code, output, errors = await here.rebuild("--check", "--json")
+        at_risk = {topic["topic"] for reach in json.loads(output) for topic in reach["topics"] if topic["at_risk"]}
+        assert (code, at_risk) == (0, {names.identity_commands})
+        code, _, errors = await here.rebuild("--table", IDENTITY, "--partition", str(PARTITION))
+        assert code == 0, errors
+        assert f"the next rebuild is at risk: {names.identity_commands}: retention.ms is 86400000" in errors
 
 
 async def test_a_damaged_table_and_a_log_that_is_too_short(make_installation: MakeInstallation, tmp_path: Path) -> None:

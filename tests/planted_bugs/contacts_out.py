@@ -92,7 +92,8 @@ CONTACTS_OUT_BUGS = (
         "airy_identify/core/gone.py",
         "leave_markers(table, tenant, contact, may_come_back=True)",
         "leave_markers(table, tenant, contact)",
-        LAW + "what_airy_merged_is_with_the_right_contact_however_far_its_partitions_are_apart",
+        "tests/unit/core/test_airy_merges_and_deletions.py::"
+        "test_which_row_gave_somebody_deleted_a_conversation_is_known_until_that_one_is_erased",
     ),
     Bug(
         "a conversation of somebody put aside is taken for one that Airy has right",

@@ -23,7 +23,8 @@ from airy_identify.ops.commands.base import (
 )
 from airy_identify.ops.commands.verify import Difference, key_shown, row_shown
 from airy_identify.ops.errors import OpsError
-from airy_identify.ops.generations import TABLES, discard, find_old, table_partitions
+from airy_identify.ops.generations import TABLES, discard, find_old, read_generations, table_partitions
+from airy_identify.ops.retention import Kept, needs_of, read_kept
 from airy_identify.ops.topics import read_topics
 from airy_identify.settings import Settings
 from airy_identify.topics import CONVERSATION, IDENTITY
@@ -190,12 +191,17 @@ def make_rebuild_command(plan: Plan, rebuild: Rebuild) -> click.Command:
             return
         reaches = run(_all(plan(settings, options)))
         problems = [problem for reach in reaches for problem in reach.problems]
+        kept = run(_kept(settings, reaches))
         if not as_json:
             _print_plan(reaches)
         if check:
             if as_json:
-                print_json([_reach_as_json(reach) for reach in reaches])
+                print_json([_reach_as_json(reach, kept[reach.table]) for reach in reaches])
+            else:
+                _print_kept(kept)
             click.get_current_context().exit(EXIT_FAILED if problems else 0)
+        for problem in _at_risk(kept):
+            click.echo(f"the next rebuild is at risk: {problem}", err=True)
         if problems and not options.accept_gaps:
             raise OpsError(
                 "\n".join(problems) + "\nNothing was written. With --accept-gaps it goes on without what is gone."
@@ -285,6 +291,26 @@ def _print_plan(reaches: Sequence[Reach]) -> None:
             click.echo(f"        {problem}")
 
 
+async def _kept(settings: Settings, reaches: Sequence[Reach]) -> dict[str, list[Kept]]:
+    """Return how long the topics are kept that the tables are made of."""
+    tables = dict.fromkeys(each.table for each in reaches)
+    book = await read_generations(settings)
+    numbers = {book.number(IDENTITY, each.partition) for each in reaches}
+    changelogs = [settings.topic_names.changelog(IDENTITY, number) for number in sorted(numbers)]
+    return {table: await read_kept(settings, needs_of(settings, table, changelogs)) for table in tables}
+
+
+def _at_risk(kept: Mapping[str, Sequence[Kept]]) -> list[str]:
+    return list(dict.fromkeys(each.problem for topics in kept.values() for each in topics if each.problem is not None))
+
+
+def _print_kept(kept: Mapping[str, Sequence[Kept]]) -> None:
+    for text in dict.fromkeys(str(each) for topics in kept.values() for each in topics):
+        click.echo(text)
+    for problem in _at_risk(kept):
+        click.echo(f"AT RISK {problem}")
+
+
 def _print(done: Rebuilt) -> None:
     at = "nothing applied yet" if done.offset is None else f"log offset {done.offset}"
     digest = "" if done.digest is None else f", digest {done.digest.hex()}"
@@ -341,7 +367,7 @@ def _answered_as_json(answered: Answered | None) -> dict[str, Any] | None:
     return {"offset": answered.offset, "source": answered.source, "exact": answered.exact}
 
 
-def _reach_as_json(reach: Reach) -> dict[str, Any]:
+def _reach_as_json(reach: Reach, kept: Sequence[Kept]) -> dict[str, Any]:
     return {
         "table": reach.table,
         "partition": reach.partition,
@@ -351,6 +377,16 @@ def _reach_as_json(reach: Reach) -> dict[str, Any]:
         "answered": _answered_as_json(reach.answered),
         "whole": reach.whole,
         "problems": list(reach.problems),
+        "topics": [
+            {
+                "topic": each.topic,
+                "cleanup_policy": each.cleanup_policy,
+                "retention_ms": each.retention_ms,
+                "retention_bytes": each.retention_bytes,
+                "at_risk": each.problem,
+            }
+            for each in kept
+        ],
     }
 
 
