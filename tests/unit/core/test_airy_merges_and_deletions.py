@@ -176,12 +176,15 @@ def test_a_late_row_of_somebody_deleted_revives_nobody() -> None:
     assert table.rows == before
 
 
-def test_which_row_gave_somebody_deleted_a_conversation_is_known_until_that_one_is_erased() -> None:
+@pytest.mark.parametrize("late", [True, False])
+def test_which_row_gave_somebody_deleted_a_conversation_is_known_until_that_one_is_erased(*, late: bool) -> None:
     """Should it come back as a part of another, Airy has to be told again whose the conversation is."""
     table = AiryTable()
     table.add(A, email="a@b.cd")
     table.identify(email="a@b.cd")
-    table.tell(make_tombstone(A, "created_at"), *rows(A, facts(name="Ada", chats=[OWN_CHAT])))
+    said = rows(A, facts(name="Ada", chats=[OWN_CHAT]))
+    gone = [make_tombstone(A, "created_at")]
+    table.tell(*(gone + said if late else said + gone))
     records = [row for row in table.rows.values() if isinstance(row, AiryRecord)]
     assert [each.key for each in records] == [f"conversations.{OWN_CHAT}"]
     table.tell(make_row_received(None, None, record_key="x", accepted_at_ms=DAY_LATER_MS))
