@@ -7,6 +7,8 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
+from airy_identify.stream.errors import TopicMissingError
+
 _NEEDED: tuple[tuple[type[KafkaError], str], ...] = (
     (TransactionalIdAuthorizationFailed, "Write and Describe on the transactional ids that begin with the app id"),
     (GroupAuthorizationFailedError, "Read and Describe on this group"),
@@ -19,4 +21,4 @@ def explained(error: BaseException) -> str:
     for kind, needed in _NEEDED:
         if isinstance(error, kind):
             return f"{error!r}: the brokers do not allow it. An ACL has to allow {needed}"
-    return repr(error)
+    return str(error) if isinstance(error, TopicMissingError) else repr(error)

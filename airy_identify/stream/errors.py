@@ -4,6 +4,7 @@ StreamError
 ├── ShardClosedError       state and log do not fit: stays closed until an operator acts
 │   └── StoreFailedError   RocksDB cannot read or write: the disk is full, or broken
 ├── AgentFailedError       an agent raised on a record: this partition is paused
+├── TopicMissingError      the log or the changelog is not there: opened again until it is (retriable)
 ├── ReaderError            the reader is not where it has to be: opening again mends it (retriable)
 ├── RestoreTooOldError     a restore stood still for days: opening again begins anew (retriable)
 ├── ShardNotWantedError    the partition went to somebody else while the shard was opening
@@ -48,6 +49,16 @@ class AgentFailedError(StreamError):
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
         self.offset = offset
+
+
+class TopicMissingError(StreamError):
+    """A log or a changelog is not there: it was deleted, an ACL hides it, or the brokers are still starting.
+
+    Operator action: the message says. The shard opens again by itself when the topic is there, and closes if it holds
+    nothing any more.
+    """
+
+    retriable = True
 
 
 class ReaderError(StreamError):

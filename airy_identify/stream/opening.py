@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from airy_identify.kafka import partitions_of
-from airy_identify.stream.errors import RestoreTooOldError, ShardClosedError
+from airy_identify.stream.errors import RestoreTooOldError, ShardClosedError, TopicMissingError
 from airy_identify.stream.progress import fingerprint
 from airy_identify.stream.store import Store, StoreState
 from airy_identify.wire.rows import Progress
@@ -66,10 +66,15 @@ class RestoreRules:
 async def check_partition_count(consumer: AIOKafkaConsumer, topic: str, expected: int | None) -> None:
     """Raise `ShardClosedError` when a topic has other partitions than it had when this installation began.
 
-    Keys would go to other partitions than before: two writers for one tenant.
+    Keys would go to other partitions than before: two writers for one tenant. Raises `TopicMissingError` when it has none.
     """
     found = len(await partitions_of(consumer, topic))
-    if expected is not None and found not in (0, expected):
+    if not found:
+        raise TopicMissingError(
+            f"{topic} is not there: it was deleted, or an ACL hides it; nothing is written until it is back. Run "
+            f'`airy-identify topics check`; docs/runbook.md, "A changelog is lost, or does not fit", says what to do'
+        )
+    if expected is not None and found != expected:
         raise ShardClosedError(
             f"{topic} has {found} partitions, not {expected}: keys have moved between partitions, so all of its shards "
             f"stay closed; run `airy-identify topics check`, and make the topic anew with {expected} partitions: "

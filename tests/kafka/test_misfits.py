@@ -219,6 +219,37 @@ async def test_the_store_of_another_changelog(installation: Installation, tmp_pa
         pass
 
 
+async def test_a_changelog_deleted_under_running_shards(installation: Installation, tmp_path: Path) -> None:
+    """They wait and say so, and make nothing anew; when it is there again, and empty, they close."""
+    await apply(installation, tmp_path)
+    changelog = installation.names["first-changelog"]
+    before = table(tmp_path, installation)
+    async with running(installation, tmp_path) as run:
+        await run.until_running()
+        async with connect(installation.clients.bootstrap_servers) as admin:
+            await admin.delete_topics([changelog])
+        await installation.produce(*((key, b"later") for key in KEYS))
+
+        def all_say(state: ShardState, *words: str) -> bool:
+            return all(
+                shard.state is state and all(word in (shard.reason or "") for word in words)
+                for shard in run.shards.shards
+            )
+
+        await run.until(
+            lambda: all_say(ShardState.WAITING, f"{changelog} is not there", "`airy-identify topics check`")
+        )
+        assert sum(f"{changelog} is not there" in problem for problem in run.shards.problems()) == PARTITIONS
+        async with connect(installation.clients.bootstrap_servers) as admin:
+            assert changelog not in {topic["topic"] for topic in await admin.describe_topics()}, "nobody makes it anew"
+        await installation.create_topics(changelog)
+        await run.until(lambda: all_say(ShardState.CLOSED, changelog, "`airy-identify rebuild --check`"))
+        assert run.deaths == []
+    assert table(tmp_path, installation) == before
+    assert await installation.dump("first-changelog") == []
+    assert len(await installation.dump("middle")) == len(KEYS)
+
+
 async def test_a_log_deleted_and_created_again(installation: Installation, tmp_path: Path) -> None:
     await apply(installation, tmp_path)
     before = fold(await installation.dump("first-changelog"))
