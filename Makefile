@@ -1,7 +1,7 @@
 # Every command sets up what it needs, from nothing: a virtual environment in .venv, and Kafka's jars in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers registry-outage simulate fuzz-http bench bench-restore soak contacts bench-failover rebuild scale lock clean
+.PHONY: help demo dev test check lint format state-machine planted-bugs mutation chaos callers registry-outage simulate fuzz-http bench bench-restore soak contacts bench-failover bench-channels rebuild scale lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -95,8 +95,12 @@ bench-restore: $(READY) ## Rows a second and memory of a restore, beside a peer 
 
 soak: $(READY) ## A worker's memory over time, at half of full speed for MINUTES=10 or more
 	@$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
 bench-failover: $(READY) ## How long callers wait after kill -9 of a worker, without and with a standby (ROWS=1000000)
 	@$(BIN)/python -m benchmarks.failover --rows $(ROWS)
+
+bench-channels: $(READY) ## How soon a change of a channel in Airy counts, over every door, idle and under load
+	@$(BIN)/python -m benchmarks.channels
 
 lock: $(READY) ## Resolve the dependencies of pyproject.toml anew, into the two lock files
 	@$(PIP_INSTALL) uv==$(UV_VERSION)
