@@ -22,6 +22,8 @@ from tests.kafka.rebuilding import PARTITION, PARTITIONS, Home, MakeInstallation
 
 CONTACTS = int(os.environ.get("REBUILD_CONTACTS", "150"))
 MESSAGES = int(os.environ.get("REBUILD_MESSAGES", "300"))
+TWICE = os.environ.get("REBUILD_TWICE", "1") != "0"
+"""Whether a second rebuild is compared with the first, which takes as long again."""
 WAIT_S = 60.0 + (CONTACTS + MESSAGES) / 100
 TRAFFIC_EVERY_S = 0.25
 POLL_S = 0.1
@@ -74,8 +76,9 @@ async def test_under_traffic_and_killed_on_the_way(make_installation: MakeInstal
             verdicts = await here.verdicts("--all-sides")
         _, metrics = await here.worker.status("/metrics")
         assert f'airy_identify_table_generation{{agent="{IDENTITY}",partition="{PARTITION}"}} 2.0' in metrics
-        with told("a second rebuild, elsewhere, all at once"):
-            await two_rebuilds_of_one_log_give_the_same(here, tmp_path, verdicts)
+        if TWICE:
+            with told("a second rebuild, elsewhere, all at once"):
+                await two_rebuilds_of_one_log_give_the_same(here, tmp_path, verdicts)
         await what_nobody_uses_is_thrown_away(here)
         assert_one_at_a_time(here)
         print(f"outages in seconds: {outages(here)}")  # noqa: T201
@@ -137,9 +140,10 @@ async def what_nobody_uses_is_thrown_away(here: Home) -> None:
     code, output, errors = await here.rebuild("--discard-old", "--yes", "--json")
     assert code == 0, errors
     discarded = json.loads(output)
-    former = [names.changelog(table, number) for table in (IDENTITY, CONVERSATION) for number in (1, 2)]
+    generations = (1, 2) if TWICE else (1,)
+    former = [names.changelog(table, number) for table in (IDENTITY, CONVERSATION) for number in generations]
     assert discarded["topics"] == former
-    assert len(discarded["directories"]) == 4 * PARTITIONS
+    assert len(discarded["directories"]) == len(former) * PARTITIONS
     assert not any(map(os.path.exists, discarded["directories"]))
     for command in (("topics", "check"), ("topics", "create"), ("state", "stats")):
         code, _, errors = await call(here.settings, *command)
