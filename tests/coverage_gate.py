@@ -53,7 +53,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if total < TOTAL_PERCENT_MIN:
         gate.failures.append(f"coverage is {total:.1f} %, not {TOTAL_PERCENT_MIN:.0f} %")
     if core < CORE_PERCENT_MIN:
-        gate.failures.append(f"coverage of the core is {core:.1f} %, not {CORE_PERCENT_MIN:.0f} %")
+        gate.failures.append(f"coverage of the core is {core:.2f} %, not {CORE_PERCENT_MIN:.0f} %")
     if gate.failures and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

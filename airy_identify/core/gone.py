@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from airy_identify.core.airy_facts import CONVERSATIONS
 from airy_identify.core.contacts import IdentityReader
-from airy_identify.core.erasing import airy_record_key, erase_history, is_of_somebody_here, leave_markers
+from airy_identify.core.erasing import airy_record_key, erase_history, leave_markers
 from airy_identify.core.pending import PendingTable
 from airy_identify.core.values import (
     AiryRecordKey,
@@ -84,17 +84,17 @@ def erase(table: PendingTable, tenant: TenantId, contact: Contact) -> tuple[Conv
         InconsistentTableError: a row points to a contact or a merge that is not there.
     """
     erase_history(table, tenant, contact)
-    for conversation in contact.conversations:
-        if not is_of_somebody_here(table, tenant, f"{CONVERSATIONS}{conversation.id}"):
-            record_key = airy_record_key(contact.id, f"{CONVERSATIONS}{conversation.id}")
-            key = AiryRecordKey(tenant=tenant, record_key=record_key)
-            if table.airy(key) is not None:
-                table.write([(key, None)])
-    return tuple(
+    forgotten = tuple(
         conversation.id
         for conversation in contact.conversations
         if table.owner(ConversationOwnerKey(tenant=tenant, conversation_id=conversation.id)) == Forgotten()
     )
+    for conversation_id in forgotten:
+        record_key = airy_record_key(contact.id, f"{CONVERSATIONS}{conversation_id}")
+        key = AiryRecordKey(tenant=tenant, record_key=record_key)
+        if table.airy(key) is not None:
+            table.write([(key, None)])
+    return forgotten
 
 
 def erase_those_due(table: PendingTable, tenant: TenantId, *, now_ms: int) -> tuple[ConversationId, ...]:
