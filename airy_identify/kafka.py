@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -17,6 +17,8 @@ from airy_identify.header_names import read_any_header_name
 
 logger = logging.getLogger(__name__)
 
+Client = TypeVar("Client", AIOKafkaAdminClient, AIOKafkaConsumer, AIOKafkaProducer)
+
 BATCH_BYTES = 900_000
 """How much goes into one record batch; a larger single record gets a batch of its own."""
 
@@ -24,6 +26,8 @@ FETCH_BYTES = 4 * 1024 * 1024
 """How much of one partition is fetched at a time; a larger single record is still delivered."""
 
 _CLOSE_TIMEOUT_S = 5.0
+_BOOTSTRAP_S = 1.0
+"""How long a client whose start is cancelled may take to learn the brokers; it is a matter of milliseconds."""
 
 
 @lru_cache(maxsize=65_536)
@@ -51,16 +55,18 @@ class KafkaClients:
         `fetch_max_wait_ms` is how long the broker holds a fetch that finds nothing, and with it whatever is asked next.
         """
         read_any_header_name()
-        return AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap_servers,
-            client_id=self.client_id,
-            isolation_level="read_committed" if read_committed else "read_uncommitted",
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            max_partition_fetch_bytes=FETCH_BYTES,
-            fetch_max_wait_ms=fetch_max_wait_ms,
-            # `beginning_offsets` on a fresh consumer waits for one back-off: 200 ms by default.
-            retry_backoff_ms=retry_backoff_ms,
+        return _closable(
+            AIOKafkaConsumer(
+                bootstrap_servers=self.bootstrap_servers,
+                client_id=self.client_id,
+                isolation_level="read_committed" if read_committed else "read_uncommitted",
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                max_partition_fetch_bytes=FETCH_BYTES,
+                fetch_max_wait_ms=fetch_max_wait_ms,
+                # `beginning_offsets` on a fresh consumer waits for one back-off: 200 ms by default.
+                retry_backoff_ms=retry_backoff_ms,
+            )
         )
 
     def transactional_producer(self, transactional_id: str, *, request_timeout_ms: int) -> AIOKafkaProducer:
@@ -68,34 +74,59 @@ class KafkaClients:
 
         `transaction.timeout.ms` bounds how long a killed worker's open transaction holds up read_committed readers.
         """
-        return AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap_servers,
-            client_id=self.client_id,
-            transactional_id=transactional_id,
-            transaction_timeout_ms=10_000,
-            request_timeout_ms=request_timeout_ms,
-            max_batch_size=BATCH_BYTES,
-            linger_ms=0,
-            retry_backoff_ms=20,
+        return _closable(
+            AIOKafkaProducer(
+                bootstrap_servers=self.bootstrap_servers,
+                client_id=self.client_id,
+                transactional_id=transactional_id,
+                transaction_timeout_ms=10_000,
+                request_timeout_ms=request_timeout_ms,
+                max_batch_size=BATCH_BYTES,
+                linger_ms=0,
+                retry_backoff_ms=20,
+            )
         )
 
     def idempotent_producer(self, *, request_timeout_ms: int) -> AIOKafkaProducer:
         """Return a producer that appends each record once, also when a response is lost."""
-        return AIOKafkaProducer(
-            bootstrap_servers=self.bootstrap_servers,
-            client_id=self.client_id,
-            enable_idempotence=True,
-            acks="all",
-            request_timeout_ms=request_timeout_ms,
-            max_batch_size=BATCH_BYTES,
-            max_request_size=FETCH_BYTES,
-            linger_ms=0,
-            retry_backoff_ms=20,
+        return _closable(
+            AIOKafkaProducer(
+                bootstrap_servers=self.bootstrap_servers,
+                client_id=self.client_id,
+                enable_idempotence=True,
+                acks="all",
+                request_timeout_ms=request_timeout_ms,
+                max_batch_size=BATCH_BYTES,
+                max_request_size=FETCH_BYTES,
+                linger_ms=0,
+                retry_backoff_ms=20,
+            )
         )
 
     def admin(self) -> AIOKafkaAdminClient:
         """Return an admin client."""
-        return AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, client_id=self.client_id)
+        return _closable(AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, client_id=self.client_id))
+
+
+def _closable(client: Client) -> Client:
+    """Let a client that is closed before it has started close its first connection too.
+
+    It learns the brokers over a connection that only this step of its start knows, and aiokafka 0.14.0 forgets that
+    when the step is cancelled. So the step is let go to its end, and what it leaves is what closing looks for.
+    """
+    inner: Any = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001
+    bootstrap = inner.bootstrap
+
+    async def to_its_end() -> None:
+        task = asyncio.ensure_future(bootstrap())
+        try:
+            await asyncio.shield(task)
+        finally:
+            await asyncio.wait({task}, timeout=_BOOTSTRAP_S)
+            task.cancel()
+
+    inner.bootstrap = to_its_end
+    return client
 
 
 async def close_client(client: Any) -> None:  # noqa: ANN401 - the three clients share no base class
@@ -142,10 +173,14 @@ async def wait_for_broker(clients: KafkaClients, *, retry_s: float = 2.0) -> Non
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    """Return the partitions of a topic, in order; empty when there is no such topic."""
-    await consumer._client.force_metadata_update()  # noqa: SLF001 - the only way to see a topic made just now
-    await consumer.topics()
-    return [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    """Return the partitions of a topic, in order; empty when there is no such topic.
+
+    The brokers are asked: what a consumer knows by itself are the topics that it reads.
+    """
+    client = consumer._client  # noqa: SLF001 - the only way to see a topic made just now
+    await client.force_metadata_update()
+    cluster = await client.fetch_all_metadata()
+    return [TopicPartition(topic, number) for number in sorted(cluster.partitions_for_topic(topic) or ())]
 
 
 async def read_to_end(

@@ -266,20 +266,23 @@ async def test_a_log_deleted_and_created_again(installation: Installation, tmp_p
     assert fold(await installation.dump("first-changelog")) == before
 
 
-async def test_a_log_with_more_partitions_than_before(installation: Installation, tmp_path: Path) -> None:
-    """Keys go elsewhere from then on: all shards of the log close, also those that run when it happens."""
+@pytest.mark.parametrize(("topic", "assigned"), [("source", PARTITIONS + 2), ("first-changelog", PARTITIONS)])
+async def test_a_topic_with_more_partitions_than_before(
+    installation: Installation, tmp_path: Path, topic: str, assigned: int
+) -> None:
+    """Keys go elsewhere from then on: all shards close, also those that run when the group is told."""
     await apply(installation, tmp_path)
-    source = installation.names["source"]
+    grown, source = installation.names[topic], installation.names["source"]
     async with running(installation, tmp_path) as run:
         await run.until_running()
         async with connect(installation.clients.bootstrap_servers) as admin:
-            await admin.create_partitions({source: NewPartitions(PARTITIONS + 2)})
-        run.shards.assign((source, partition) for partition in range(PARTITIONS + 2))
+            await admin.create_partitions({grown: NewPartitions(PARTITIONS + 2)})
+        run.shards.assign((source, partition) for partition in range(assigned))
         await run.until(lambda: all(shard.state is ShardState.CLOSED for shard in run.shards.shards))
         for shard in run.shards.shards:
-            assert f"{source} has {PARTITIONS + 2} partitions, not {PARTITIONS}" in (shard.reason or "")
+            assert f"{grown} has {PARTITIONS + 2} partitions, not {PARTITIONS}" in (shard.reason or "")
             assert "`airy-identify topics check`" in (shard.reason or "")
-        assert len(run.shards.shards) == PARTITIONS + 2
+        assert len(run.shards.shards) == assigned
         await installation.produce(*((key, b"elsewhere") for key in KEYS))
         assert run.deaths == []
     assert len(await installation.dump("middle")) == len(KEYS)

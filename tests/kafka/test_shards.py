@@ -88,6 +88,20 @@ async def test_a_store_is_restored_from_its_tail_only(installation: Installation
         assert outdated.metrics.restored["first"] >= len(KEYS)
 
 
+async def test_a_shard_that_stays_runs_on_when_the_group_decides_again(
+    installation: Installation, tmp_path: Path
+) -> None:
+    async with running(installation, tmp_path) as run:
+        await run.until_running()
+        before = {partition: run.of(partition) for partition in range(PARTITIONS)}
+        run.shards.assign((installation.names["source"], partition) for partition in range(PARTITIONS))
+        await installation.produce(*((key, b"x") for key in KEYS))
+        await installation.dump_until("middle", lambda found: len(found) == len(KEYS))
+        await run.until(lambda: not any(shard._counts_to_check or shard._count_check for shard in before.values()))
+        assert {partition: run.of(partition) for partition in range(PARTITIONS)} == before
+        assert run.metrics.reopened == []
+
+
 async def test_a_former_owner_cannot_write_any_more(installation: Installation) -> None:
     source = TopicPartition(installation.names["source"], 0)
     changelog = TopicPartition(installation.names["first-changelog"], 0)

@@ -236,15 +236,16 @@ class SimulatedConsumer:
     @property
     def _client(self) -> Any:
         """The client below, whose metadata `partitions_of` asks for."""
-        return SimpleNamespace(force_metadata_update=lambda: self._wire.step_within(REQUEST_TIMEOUT_S))
+        return SimpleNamespace(
+            force_metadata_update=lambda: self._wire.step_within(REQUEST_TIMEOUT_S),
+            fetch_all_metadata=self._fetch_all_metadata,
+        )
 
-    async def topics(self) -> set[str]:
-        """Return all topics."""
-        return await self._wire.ask(lambda: set(self._broker.partitions))
-
-    def partitions_for_topic(self, topic: str) -> set[int] | None:
-        count = self._broker.partitions.get(topic)
-        return None if count is None else set(range(count))
+    async def _fetch_all_metadata(self) -> Any:
+        counts = await self._wire.ask(lambda: dict(self._broker.partitions))
+        return SimpleNamespace(
+            partitions_for_topic=lambda topic: set(range(counts[topic])) if topic in counts else None
+        )
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         self._positions = dict.fromkeys(partitions)

@@ -37,6 +37,9 @@ class InMemoryPartition:
         del self.values[:count]
         self.begin += count
 
+    async def metadata(self) -> Any:
+        return SimpleNamespace(partitions_for_topic=lambda _topic: {0})
+
     def consumer(self) -> "InMemoryConsumer":
         self.consumers.append(InMemoryConsumer(self))
         return self.consumers[-1]
@@ -53,19 +56,13 @@ class InMemoryConsumer:
         self._partition = partition
         self._position = 0
         self.stopped = False
-        self._client = SimpleNamespace(force_metadata_update=self.start)
+        self._client = SimpleNamespace(force_metadata_update=self.start, fetch_all_metadata=partition.metadata)
 
     async def start(self) -> None:
         """Connect, which always works."""
 
     async def stop(self) -> None:
         self.stopped = True
-
-    async def topics(self) -> set[str]:
-        return {TOPIC}
-
-    def partitions_for_topic(self, _topic: str) -> set[int]:
-        return {0}
 
     async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(partitions, self._partition.begin)
@@ -107,14 +104,11 @@ class InMemoryProducer:
         self._partition = partition
         self._sender = SimpleNamespace(sender_task=None)
         self._closed = False
-        self.client = SimpleNamespace(fetch_all_metadata=self._metadata, close=self._close)
+        self.client = SimpleNamespace(fetch_all_metadata=partition.metadata, close=self._close)
         self.connected = True
 
     async def start(self) -> None:
         """Connect, which always works."""
-
-    async def _metadata(self) -> Any:
-        return SimpleNamespace(partitions_for_topic=lambda _topic: {0})
 
     async def _close(self) -> None:
         self.connected = False
