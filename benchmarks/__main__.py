@@ -17,9 +17,10 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiokafka.structs import TopicPartition
@@ -74,7 +75,7 @@ async def produce(clients: KafkaClients, topic: str, records: Iterable[tuple[byt
 
 
 async def rate_of_answers(
-    clients: KafkaClients, topic: str, count: int, pids: dict[str, int], begin: Callable[[], Awaitable[None]]
+    clients: KafkaClients, topic: str, count: int, pids: dict[str, int], begin: Callable[[], Coroutine[Any, Any, None]]
 ) -> Rate:
     """Let `begin` send the work, and time from there to the last of `count` records in the topic."""
     consumer = clients.consumer()

@@ -32,7 +32,8 @@ from rich.table import Table
 from airy_identify.core.values import ChannelId
 from airy_identify.kafka import KafkaClients, close_client, partition_for, read_to_end
 from airy_identify.ops.child import start_child
-from airy_identify.ops.local_broker import LocalKafka, free_port
+from airy_identify.ops.local_broker import LocalKafka
+from airy_identify.ops.ports import free_port
 from airy_identify.ops.topics import create_topics
 from airy_identify.settings import Settings, to_environment
 from airy_identify.stream.progress import fingerprint
