@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID,
 from rich.table import Table
 from rich.text import Text
 
+from airy_identify.kafka import quieten_lost_futures
 from airy_identify.ops.errors import OpsError, ToolMissingError
 from airy_identify.ops.reading import Advance
 from airy_identify.settings import Settings, SettingsError, load_settings
@@ -57,7 +58,12 @@ def settings_of_environment(*, required: Iterable[str] = ()) -> Settings:
 def run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run the asynchronous part of a command. What libraries log is left out: errors are said by the command."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    return asyncio.run(work)
+
+    async def quietly() -> _T:
+        quieten_lost_futures(asyncio.get_running_loop())
+        return await work
+
+    return asyncio.run(quietly())
 
 
 def print_json(value: object) -> None:

@@ -1,3 +1,5 @@
+import asyncio
+import gc
 import json
 import subprocess
 from collections.abc import Iterator
@@ -5,6 +7,7 @@ from typing import Any
 
 import click
 import pytest
+from aiokafka.errors import ProducerFenced
 from click.testing import CliRunner, Result
 
 from airy_identify.__main__ import main
@@ -332,3 +335,17 @@ def test_the_curl_line_survives_a_shell() -> None:
     arguments = words.stdout.splitlines()
     assert "Authorization: Bearer it's $HOME" in arguments
     assert json.loads(arguments[-1])["channel_id"] == "c'1"
+
+
+def test_a_fenced_producer_writes_no_traceback_of_a_future_that_nobody_waits_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work() -> None:
+        for error in (ProducerFenced(), ValueError("a defect")):
+            asyncio.get_running_loop().create_future().set_exception(error)
+        gc.collect()
+
+    base.run(work())
+    assert [str(record.exc_info and record.exc_info[1]) for record in caplog.records if record.name == "asyncio"] == [
+        "a defect"
+    ]
