@@ -24,6 +24,8 @@ from airy_identify.stream.shards import ShardSet
 
 logger = logging.getLogger(__name__)
 
+BEAT_EVERY_S = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchdogLimits:
@@ -54,6 +56,12 @@ class LoopGuard:
     def beat(self) -> None:
         """Say that the loop is alive; called from the loop."""
         self._beat = time.monotonic()
+
+    async def keep_beating(self) -> None:
+        """Beat until cancelled: as a task of its own, so that whatever else waits says nothing of the loop."""
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_EVERY_S)
 
     def stop(self) -> None:
         """End the thread."""
@@ -117,18 +125,14 @@ class Watchdog:
     async def run(self) -> None:
         """Watch until cancelled."""
         self._guard.start()
+        beating = asyncio.ensure_future(self._guard.keep_beating())
         try:
             while True:
-                await self._sleep(self._limits.check_every_s)
+                await asyncio.sleep(self._limits.check_every_s)
                 await self._check()
         finally:
+            beating.cancel()
             self._guard.stop()
-
-    async def _sleep(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            self._guard.beat()
-            await asyncio.sleep(0.5)
 
     async def _check(self) -> None:
         now_s = time.monotonic()
